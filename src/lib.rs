@@ -1,0 +1,1 @@
+//! Nuthatch: an in-memory cache server that speaks the Redis protocol.
