@@ -110,6 +110,11 @@ impl<'a> Args<'a> {
         if self.is_done() { Ok(()) } else { Err(Error::Syntax) }
     }
 
+    /// The whole request.
+    pub fn request(&self) -> Request<'a> {
+        self.request
+    }
+
     /// The arguments that are left.
     pub fn rest(self) -> impl ExactSizeIterator<Item = &'a [u8]> {
         let request = self.request;

@@ -76,6 +76,11 @@ impl<'a> Request<'a> {
     pub fn iter(self) -> impl ExactSizeIterator<Item = &'a [u8]> {
         (0..self.len()).map(move |i| self.get(i))
     }
+
+    /// The arguments from `first` on as a request of their own; an empty one if there are not that many.
+    pub fn tail(self, first: usize) -> Request<'a> {
+        Request { spans: self.spans.get(first..).unwrap_or_default(), ..self }
+    }
 }
 
 /// What a connection may send.
@@ -190,7 +195,13 @@ impl Scanner {
     /// `spans`, which must still hold those of a request that was incomplete. Inline requests whose words are
     /// quoted are unquoted into `large`.
     #[inline]
-    pub fn scan(&mut self, buf: &[u8], limits: Limits, spans: &mut Vec<Span>, large: &mut Vec<Bytes>) -> Found {
+    pub fn scan(
+        &mut self,
+        buf: &[u8],
+        limits: Limits,
+        spans: &mut Vec<Span>,
+        large: &mut Vec<Bytes>,
+    ) -> Found {
         if std::mem::take(&mut self.complete) {
             return Found::Request;
         }
@@ -283,11 +294,7 @@ impl Scanner {
             value = value * 10 + digit as i64;
             at += 1;
         }
-        if at > start
-            && buf.len() >= at + 2
-            && buf[at] == b'\r'
-            && (at - start == 1 || buf[start] != b'0')
-        {
+        if at > start && buf.len() >= at + 2 && buf[at] == b'\r' && (at - start == 1 || buf[start] != b'0') {
             return (Line::Number(value), at + 2);
         }
         self.number_slow(buf, start)
