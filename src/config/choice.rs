@@ -92,8 +92,13 @@ pub mod shutdown {
     pub const FORCE: u8 = 8;
 
     /// The words of the two directives.
-    pub(in crate::config) const WORDS: Words =
-        &[("default", 0), ("save", SAVE as i64), ("nosave", NOSAVE as i64), ("now", NOW as i64), ("force", FORCE as i64)];
+    pub(in crate::config) const WORDS: Words = &[
+        ("default", 0),
+        ("save", SAVE as i64),
+        ("nosave", NOSAVE as i64),
+        ("now", NOW as i64),
+        ("force", FORCE as i64),
+    ];
 }
 
 /// The number of `word`, whatever its case.

@@ -55,7 +55,9 @@ pub fn parse_with(
         _ => {}
     }
     let (file, args) = match args.split_first() {
-        Some((first, rest)) if !first.starts_with(b"-") => (Some(absolute(Path::new(OsStr::from_bytes(first)))), rest),
+        Some((first, rest)) if !first.starts_with(b"-") => {
+            (Some(absolute(Path::new(OsStr::from_bytes(first)))), rest)
+        }
         _ => (None, args.as_slice()),
     };
     let mut text = match &file {
@@ -202,10 +204,22 @@ mod tests {
             (&["--port"], "port", "wrong number of arguments"),
             (&["--port", "6380", "--loglevel"], "loglevel", "wrong number of arguments"),
             (&["--port", "6379", "6380"], "port \"6379\" \"6380\"", "wrong number of arguments"),
-            (&["--port", "--loglevel", "verbose"], "port \"--loglevel\" \"verbose\"", "wrong number of arguments"),
-            (&["--port", "--bla", "--loglevel", "x"], "port \"--bla\"", "argument couldn't be parsed into an integer"),
+            (
+                &["--port", "--loglevel", "verbose"],
+                "port \"--loglevel\" \"verbose\"",
+                "wrong number of arguments",
+            ),
+            (
+                &["--port", "--bla", "--loglevel", "x"],
+                "port \"--bla\"",
+                "argument couldn't be parsed into an integer",
+            ),
             (&["--shutdown-on-sigint"], "shutdown-on-sigint", "argument(s) must be one of the following"),
-            (&["--replicaof", "--127.0.0.1", "--abc"], "replicaof \"--127.0.0.1\"", "wrong number of arguments"),
+            (
+                &["--replicaof", "--127.0.0.1", "--abc"],
+                "replicaof \"--127.0.0.1\"",
+                "wrong number of arguments",
+            ),
         ] {
             let error = run_with(args, "").err().unwrap();
             assert!(error.contains(&format!(">>> '{line}'\n{reason}")), "{error}");

@@ -216,105 +216,214 @@ macro_rules! directives {
 
 /// The kind that a line of the table names.
 macro_rules! kind {
-    (bool()) => { Kind::Bool };
-    (int($min:expr, $max:expr)) => { Kind::Integer { min: $min, max: $max } };
-    (uint($min:expr, $max:expr)) => { Kind::Integer { min: $min, max: $max } };
+    (bool()) => {
+        Kind::Bool
+    };
+    (int($min:expr, $max:expr)) => {
+        Kind::Integer { min: $min, max: $max }
+    };
+    (uint($min:expr, $max:expr)) => {
+        Kind::Integer { min: $min, max: $max }
+    };
     (clamped($min:expr, $max:expr => $low:expr, $high:expr)) => {
         Kind::Clamped { min: $min, max: $max, low: $low, high: $high }
     };
-    (cores($max:expr)) => { Kind::Cores { max: $max } };
-    (power_of_two($max:expr)) => { Kind::PowerOfTwo { max: $max } };
-    (octal($max:expr)) => { Kind::Octal { max: $max } };
-    (memory($min:expr, $max:expr)) => { Kind::Memory { min: $min, max: $max } };
-    (memory_or_percent()) => { Kind::MemoryOrPercent };
-    (choice($choice:ident)) => { Kind::Choice(choice::$choice::WORDS) };
+    (cores($max:expr)) => {
+        Kind::Cores { max: $max }
+    };
+    (power_of_two($max:expr)) => {
+        Kind::PowerOfTwo { max: $max }
+    };
+    (octal($max:expr)) => {
+        Kind::Octal { max: $max }
+    };
+    (memory($min:expr, $max:expr)) => {
+        Kind::Memory { min: $min, max: $max }
+    };
+    (memory_or_percent()) => {
+        Kind::MemoryOrPercent
+    };
+    (choice($choice:ident)) => {
+        Kind::Choice(choice::$choice::WORDS)
+    };
     (shutdown()) => {
         Kind::Flags {
             words: choice::shutdown::WORDS,
             exclusive: (choice::shutdown::SAVE | choice::shutdown::NOSAVE) as i64,
         }
     };
-    (events()) => { Kind::Events };
-    (text()) => { Kind::Text { optional: false, check: any_text } };
-    (text($check:ident)) => { Kind::Text { optional: false, check: $check } };
-    (optional()) => { Kind::Text { optional: true, check: any_text } };
-    (optional($check:ident)) => { Kind::Text { optional: true, check: $check } };
-    (directory()) => { Kind::Directory };
-    (addresses()) => { Kind::Addresses };
-    (save_points()) => { Kind::SavePoints };
-    (output_limits()) => { Kind::OutputLimits };
-    (percentiles()) => { Kind::Percentiles };
-    (oom_scores()) => { Kind::OomScores };
-    (replica_of()) => { Kind::ReplicaOf };
-    (lines($min:expr, $max:expr)) => { Kind::Lines { min: $min, max: $max } };
-    (include()) => { Kind::Include };
-    (obsolete()) => { Kind::Obsolete };
+    (events()) => {
+        Kind::Events
+    };
+    (text()) => {
+        Kind::Text { optional: false, check: any_text }
+    };
+    (text($check:ident)) => {
+        Kind::Text { optional: false, check: $check }
+    };
+    (optional()) => {
+        Kind::Text { optional: true, check: any_text }
+    };
+    (optional($check:ident)) => {
+        Kind::Text { optional: true, check: $check }
+    };
+    (directory()) => {
+        Kind::Directory
+    };
+    (addresses()) => {
+        Kind::Addresses
+    };
+    (save_points()) => {
+        Kind::SavePoints
+    };
+    (output_limits()) => {
+        Kind::OutputLimits
+    };
+    (percentiles()) => {
+        Kind::Percentiles
+    };
+    (oom_scores()) => {
+        Kind::OomScores
+    };
+    (replica_of()) => {
+        Kind::ReplicaOf
+    };
+    (lines($min:expr, $max:expr)) => {
+        Kind::Lines { min: $min, max: $max }
+    };
+    (include()) => {
+        Kind::Include
+    };
+    (obsolete()) => {
+        Kind::Obsolete
+    };
 }
 
 /// The typed accessor of a directive, by its kind. The ones that give a number, a choice or a `bool` are one
 /// relaxed atomic load; the others take a read lock for the time of a clone of an `Arc`.
 macro_rules! accessor {
     ($id:ident, bool(), $summary:literal) => {
-        #[doc = $summary] pub fn $id(&self) -> bool { self.number(Id::$id) != 0 }
+        #[doc = $summary]
+        pub fn $id(&self) -> bool {
+            self.number(Id::$id) != 0
+        }
     };
     ($id:ident, int $args:tt, $summary:literal) => {
-        #[doc = $summary] pub fn $id(&self) -> i64 { self.number(Id::$id) }
+        #[doc = $summary]
+        pub fn $id(&self) -> i64 {
+            self.number(Id::$id)
+        }
     };
     ($id:ident, cores $args:tt, $summary:literal) => {
-        #[doc = $summary] pub fn $id(&self) -> usize { value::effective_cores(self.number(Id::$id)) }
+        #[doc = $summary]
+        pub fn $id(&self) -> usize {
+            value::effective_cores(self.number(Id::$id))
+        }
     };
     ($id:ident, octal $args:tt, $summary:literal) => {
-        #[doc = $summary] pub fn $id(&self) -> u32 { self.number(Id::$id) as u32 }
+        #[doc = $summary]
+        pub fn $id(&self) -> u32 {
+            self.number(Id::$id) as u32
+        }
     };
-    ($id:ident, memory $args:tt, $summary:literal) => { accessor!($id, unsigned(), $summary); };
-    ($id:ident, uint $args:tt, $summary:literal) => { accessor!($id, unsigned(), $summary); };
-    ($id:ident, clamped $args:tt, $summary:literal) => { accessor!($id, unsigned(), $summary); };
-    ($id:ident, power_of_two $args:tt, $summary:literal) => { accessor!($id, unsigned(), $summary); };
+    ($id:ident, memory $args:tt, $summary:literal) => {
+        accessor!($id, unsigned(), $summary);
+    };
+    ($id:ident, uint $args:tt, $summary:literal) => {
+        accessor!($id, unsigned(), $summary);
+    };
+    ($id:ident, clamped $args:tt, $summary:literal) => {
+        accessor!($id, unsigned(), $summary);
+    };
+    ($id:ident, power_of_two $args:tt, $summary:literal) => {
+        accessor!($id, unsigned(), $summary);
+    };
     ($id:ident, unsigned(), $summary:literal) => {
-        #[doc = $summary] pub fn $id(&self) -> u64 { self.number(Id::$id) as u64 }
+        #[doc = $summary]
+        pub fn $id(&self) -> u64 {
+            self.number(Id::$id) as u64
+        }
     };
     ($id:ident, memory_or_percent(), $summary:literal) => {
-        #[doc = $summary] pub fn $id(&self) -> value::MemoryLimit {
+        #[doc = $summary]
+        pub fn $id(&self) -> value::MemoryLimit {
             value::MemoryLimit::from_number(self.number(Id::$id))
         }
     };
     ($id:ident, choice($choice:ident), $summary:literal) => {
-        #[doc = $summary] pub fn $id(&self) -> choice::$choice {
+        #[doc = $summary]
+        pub fn $id(&self) -> choice::$choice {
             choice::$choice::from_number(self.number(Id::$id))
         }
     };
     ($id:ident, shutdown(), $summary:literal) => {
-        #[doc = $summary] pub fn $id(&self) -> u8 { self.number(Id::$id) as u8 }
+        #[doc = $summary]
+        pub fn $id(&self) -> u8 {
+            self.number(Id::$id) as u8
+        }
     };
     ($id:ident, events(), $summary:literal) => {
-        #[doc = $summary] pub fn $id(&self) -> u32 { self.number(Id::$id) as u32 }
+        #[doc = $summary]
+        pub fn $id(&self) -> u32 {
+            self.number(Id::$id) as u32
+        }
     };
-    ($id:ident, text $args:tt, $summary:literal) => { accessor!($id, bytes(), $summary); };
-    ($id:ident, optional $args:tt, $summary:literal) => { accessor!($id, bytes(), $summary); };
-    ($id:ident, directory(), $summary:literal) => { accessor!($id, bytes(), $summary); };
+    ($id:ident, text $args:tt, $summary:literal) => {
+        accessor!($id, bytes(), $summary);
+    };
+    ($id:ident, optional $args:tt, $summary:literal) => {
+        accessor!($id, bytes(), $summary);
+    };
+    ($id:ident, directory(), $summary:literal) => {
+        accessor!($id, bytes(), $summary);
+    };
     ($id:ident, bytes(), $summary:literal) => {
-        #[doc = $summary] pub fn $id(&self) -> Bytes { self.value(Id::$id).into_text() }
+        #[doc = $summary]
+        pub fn $id(&self) -> Bytes {
+            self.value(Id::$id).into_text()
+        }
     };
     ($id:ident, addresses(), $summary:literal) => {
-        #[doc = $summary] pub fn $id(&self) -> Arc<[Bytes]> { self.value(Id::$id).into_addresses() }
+        #[doc = $summary]
+        pub fn $id(&self) -> Arc<[Bytes]> {
+            self.value(Id::$id).into_addresses()
+        }
     };
     ($id:ident, save_points(), $summary:literal) => {
-        #[doc = $summary] pub fn $id(&self) -> Arc<[value::SavePoint]> { self.value(Id::$id).into_save_points() }
+        #[doc = $summary]
+        pub fn $id(&self) -> Arc<[value::SavePoint]> {
+            self.value(Id::$id).into_save_points()
+        }
     };
     ($id:ident, output_limits(), $summary:literal) => {
-        #[doc = $summary] pub fn $id(&self) -> value::OutputLimits { self.value(Id::$id).into_output_limits() }
+        #[doc = $summary]
+        pub fn $id(&self) -> value::OutputLimits {
+            self.value(Id::$id).into_output_limits()
+        }
     };
     ($id:ident, percentiles(), $summary:literal) => {
-        #[doc = $summary] pub fn $id(&self) -> Arc<[f64]> { self.value(Id::$id).into_percentiles() }
+        #[doc = $summary]
+        pub fn $id(&self) -> Arc<[f64]> {
+            self.value(Id::$id).into_percentiles()
+        }
     };
     ($id:ident, oom_scores(), $summary:literal) => {
-        #[doc = $summary] pub fn $id(&self) -> [i32; 3] { self.value(Id::$id).into_oom_scores() }
+        #[doc = $summary]
+        pub fn $id(&self) -> [i32; 3] {
+            self.value(Id::$id).into_oom_scores()
+        }
     };
     ($id:ident, replica_of(), $summary:literal) => {
-        #[doc = $summary] pub fn $id(&self) -> Option<(Bytes, u16)> { self.value(Id::$id).into_replica_of() }
+        #[doc = $summary]
+        pub fn $id(&self) -> Option<(Bytes, u16)> {
+            self.value(Id::$id).into_replica_of()
+        }
     };
     ($id:ident, lines $args:tt, $summary:literal) => {
-        #[doc = $summary] pub fn $id(&self) -> Arc<[value::Line]> { self.value(Id::$id).into_lines() }
+        #[doc = $summary]
+        pub fn $id(&self) -> Arc<[value::Line]> {
+            self.value(Id::$id).into_lines()
+        }
     };
     ($id:ident, include(), $summary:literal) => {};
     ($id:ident, obsolete(), $summary:literal) => {};

@@ -37,8 +37,7 @@ pub const OVERWRITTEN: u32 = 1 << 14;
 /// A key's value was replaced by one of another type.
 pub const TYPE_CHANGED: u32 = 1 << 15;
 /// What the letter `A` stands for.
-pub const ALL: u32 =
-    GENERIC | STRING | LIST | SET | HASH | ZSET | EXPIRED | EVICTED | STREAM | MODULE;
+pub const ALL: u32 = GENERIC | STRING | LIST | SET | HASH | ZSET | EXPIRED | EVICTED | STREAM | MODULE;
 
 /// Classes that are shown as `A` if they are all there, and one by one otherwise, with those that `A` hides.
 const TYPES: [(u8, u32); 13] = [
@@ -71,7 +70,11 @@ pub(super) fn parse(letters: &[u8]) -> Option<u32> {
 /// The letters of the classes, in Redis's order. As there, `A` hides `n`, `o` and `c`.
 pub(super) fn format(classes: u32) -> String {
     let shown = |table: &[(u8, u32)]| -> String {
-        table.iter().filter(|(_, class)| classes & class != 0).map(|(letter, _)| char::from(*letter)).collect()
+        table
+            .iter()
+            .filter(|(_, class)| classes & class != 0)
+            .map(|(letter, _)| char::from(*letter))
+            .collect()
     };
     let types = if classes & ALL == ALL { "A".to_owned() } else { shown(&TYPES) };
     types + &shown(&CHANNELS)

@@ -120,7 +120,13 @@ impl<'a> Loader<'a> {
         self.check_whole()
     }
 
-    fn line(&mut self, line: &[u8], number: usize, expand: bool, from: Source<'_>) -> Result<(), ConfigError> {
+    fn line(
+        &mut self,
+        line: &[u8],
+        number: usize,
+        expand: bool,
+        from: Source<'_>,
+    ) -> Result<(), ConfigError> {
         let line = line.trim_ascii();
         if line.is_empty() || line.starts_with(b"#") {
             return Ok(());
@@ -169,7 +175,8 @@ impl<'a> Loader<'a> {
             _ if directive.takes_many_args() => {
                 if let [only] = args.as_slice() {
                     if !only.is_empty() {
-                        let split = split_args(only).map_err(|error: LexError| Reason::from(error.to_string()))?;
+                        let split =
+                            split_args(only).map_err(|error: LexError| Reason::from(error.to_string()))?;
                         args = split.into_iter().map(Bytes::from).collect();
                     }
                 }
@@ -201,7 +208,9 @@ impl<'a> Loader<'a> {
         at_line: impl Fn(Reason) -> ConfigError,
     ) -> Result<(), ConfigError> {
         if from.depth == MAX_INCLUDE_DEPTH {
-            return Err(at_line(format!("files include each other more than {MAX_INCLUDE_DEPTH} deep").into()));
+            return Err(at_line(
+                format!("files include each other more than {MAX_INCLUDE_DEPTH} deep").into(),
+            ));
         }
         let path = self.config.directory().join(OsStr::from_bytes(pattern));
         let paths = if pattern.iter().any(|b| matches!(b, b'*' | b'?' | b'[')) {
@@ -377,9 +386,18 @@ mod tests {
             ("x.y", "Module config specified without value"),
             ("dir \"\"", "dir can't be empty"),
             ("dir /no/such/place", "No such file or directory"),
-            ("shutdown-on-sigterm save nosave", "shutdown options SAVE and NOSAVE can't be used simultaneously"),
-            ("latency-tracking-info-percentiles 101", "latency-tracking-info-percentiles parameters should sit between [0.0,100.0]"),
-            ("loglevel loud", "argument(s) must be one of the following: debug, verbose, notice, warning, nothing"),
+            (
+                "shutdown-on-sigterm save nosave",
+                "shutdown options SAVE and NOSAVE can't be used simultaneously",
+            ),
+            (
+                "latency-tracking-info-percentiles 101",
+                "latency-tracking-info-percentiles parameters should sit between [0.0,100.0]",
+            ),
+            (
+                "loglevel loud",
+                "argument(s) must be one of the following: debug, verbose, notice, warning, nothing",
+            ),
             ("notify-keyspace-events Q", "Invalid event class character. Use 'Ag$lshzxeKEtmdn'."),
         ] {
             let want = format!(
@@ -392,7 +410,11 @@ mod tests {
 
     #[test]
     fn whole_checks() {
-        assert!(load("logfile /no/such/place/log").unwrap_err().ends_with("***\nCan't open the log file: No such file or directory"));
+        assert!(
+            load("logfile /no/such/place/log")
+                .unwrap_err()
+                .ends_with("***\nCan't open the log file: No such file or directory")
+        );
         let both = "cluster-enabled yes\nreplicaof 127.0.0.1 1";
         assert!(load(both).unwrap_err().ends_with("replicaof directive not allowed in cluster mode"));
         assert_eq!(load("cluster-enabled yes").unwrap().0.databases(), 1);
@@ -401,7 +423,8 @@ mod tests {
     #[test]
     fn old_names_are_known_and_warned_of_once() {
         let (_, warnings) =
-            load("io-threads-do-reads yes\nio-threads-do-reads yes\nhz 10\nlist-max-ziplist-value 3\nx.y 1").unwrap();
+            load("io-threads-do-reads yes\nio-threads-do-reads yes\nhz 10\nlist-max-ziplist-value 3\nx.y 1")
+                .unwrap();
         assert_eq!(warnings.len(), 3, "{warnings:?}");
     }
 
@@ -432,9 +455,15 @@ mod tests {
         assert_eq!(load(&format!("dir {}\ninclude b.conf", at("d"))).unwrap().0.port(), 2);
 
         let error = load(&format!("include {}", at("bad.conf"))).unwrap_err();
-        assert!(error.contains(&format!("Reading the configuration file '{}', at line 2", at("bad.conf"))), "{error}");
+        assert!(
+            error.contains(&format!("Reading the configuration file '{}', at line 2", at("bad.conf"))),
+            "{error}"
+        );
         let missing = load(&format!("include {}", at("none.conf"))).unwrap_err();
-        assert_eq!(missing, format!("Fatal error, can't open config file '{}': No such file or directory", at("none.conf")));
+        assert_eq!(
+            missing,
+            format!("Fatal error, can't open config file '{}': No such file or directory", at("none.conf"))
+        );
         let error = load(&format!("include {}", at("loop.conf"))).unwrap_err();
         assert!(error.ends_with("files include each other more than 16 deep"), "{error}");
     }

@@ -17,7 +17,9 @@ pub(super) fn matches(pattern: &[u8], text: &[u8], nocase: bool) -> bool {
                 continue;
             }
             (Some(b'?'), Some(_)) => Some(at + 1),
-            (Some(b'['), Some(byte)) => class(&pattern[at + 1..], fold(*byte), fold).map(|length| at + 1 + length),
+            (Some(b'['), Some(byte)) => {
+                class(&pattern[at + 1..], fold(*byte), fold).map(|length| at + 1 + length)
+            }
             (Some(b'\\'), Some(byte)) if at + 1 < pattern.len() => {
                 (fold(pattern[at + 1]) == fold(*byte)).then_some(at + 2)
             }

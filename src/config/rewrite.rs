@@ -117,7 +117,9 @@ impl Lines {
             if !line.is_empty() && !line.starts_with(b"#") {
                 let args = split_args_expanding(line, environment).unwrap_or_default();
                 match args.first().and_then(|name| lookup(name)) {
-                    Some((id, _)) => this.places.entry(id).or_default().push_back(Place { line: index, args }),
+                    Some((id, _)) => {
+                        this.places.entry(id).or_default().push_back(Place { line: index, args })
+                    }
                     None => kept = [b"# ??? ", line].concat(),
                 }
             }

@@ -83,7 +83,8 @@ impl SetError {
     pub fn to_reply(&self) -> Vec<u8> {
         let mut reply = match self {
             Self::Unknown(name) => {
-                [b"ERR Unknown option or number of arguments for CONFIG SET - '", name.as_slice(), b"'"].concat()
+                [b"ERR Unknown option or number of arguments for CONFIG SET - '", name.as_slice(), b"'"]
+                    .concat()
             }
             Self::Failed { name, reason } => [
                 b"ERR CONFIG SET failed (possibly related to argument '",
@@ -258,7 +259,12 @@ impl Config {
     }
 
     /// Sets one directive, as CONFIG SET does, without applying it or asking who may.
-    pub(super) fn parse_set(&self, directive: &Directive, text: &[u8], current: &Value) -> Result<Value, Reason> {
+    pub(super) fn parse_set(
+        &self,
+        directive: &Directive,
+        text: &[u8],
+        current: &Value,
+    ) -> Result<Value, Reason> {
         let args: Vec<Bytes> = match directive.takes_many_args() {
             true if text.is_empty() => Vec::new(),
             true => text.split(|b| *b == b' ').map(Bytes::copy_from_slice).collect(),
@@ -268,7 +274,11 @@ impl Config {
     }
 
     /// Looks all names up, and checks that each may be set by this caller, once.
-    fn find_all(&self, pairs: &[(&[u8], &[u8])], caller: Caller) -> Result<Vec<(Id, &'static str)>, SetError> {
+    fn find_all(
+        &self,
+        pairs: &[(&[u8], &[u8])],
+        caller: Caller,
+    ) -> Result<Vec<(Id, &'static str)>, SetError> {
         let mut found: Vec<(Id, &'static str)> = Vec::with_capacity(pairs.len());
         for (name, _) in pairs {
             let known = lookup(name).filter(|(id, _)| !id.directive().is_file_only());
@@ -390,9 +400,15 @@ mod tests {
     fn get_answers_names_and_patterns_once() {
         let config = Config::new();
         assert_eq!(get(&config, &["MaxMemory"]), [("MaxMemory".into(), "0".into())]);
-        assert_eq!(names(&config, &["slave-priority", "SLAVE-PRIORITY", "s?ave-priority"]), ["slave-priority"]);
+        assert_eq!(
+            names(&config, &["slave-priority", "SLAVE-PRIORITY", "s?ave-priority"]),
+            ["slave-priority"]
+        );
         assert_eq!(names(&config, &["*-PRIORITY"]), ["replica-priority", "slave-priority"]);
-        assert_eq!(names(&config, &["maxmemory", "maxmemory", "maxmemory-p*"]), ["maxmemory", "maxmemory-policy"]);
+        assert_eq!(
+            names(&config, &["maxmemory", "maxmemory", "maxmemory-p*"]),
+            ["maxmemory", "maxmemory-policy"]
+        );
         assert!(names(&config, &["nope", "user", "include", "rename-*", "key-load-d*"]).is_empty());
         assert_eq!(names(&config, &["key-load-delay"]), ["key-load-delay"]);
         let all = names(&config, &["*"]);
@@ -417,7 +433,11 @@ mod tests {
             ("shutdown-on-sigterm", "force now", "now force"),
             ("shutdown-on-sigterm", "default", "default"),
             ("hz", "1000", "500"),
-            ("client-output-buffer-limit", "replica 1mb 2 3", "normal 0 0 0 slave 1048576 2 3 pubsub 33554432 8388608 60"),
+            (
+                "client-output-buffer-limit",
+                "replica 1mb 2 3",
+                "normal 0 0 0 slave 1048576 2 3 pubsub 33554432 8388608 60",
+            ),
             ("latency-tracking-info-percentiles", "1.50 99.12345678 0", "1.5 99.123457 0"),
             ("latency-tracking-info-percentiles", "", ""),
             ("list-max-listpack-size", "-5", "-5"),
@@ -430,15 +450,26 @@ mod tests {
     #[test]
     fn set_complains_as_redis_does() {
         let config = Config::new();
-        let failed = |name: &str, why: &str| format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {why}");
+        let failed = |name: &str, why: &str| {
+            format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {why}")
+        };
         for (pairs, want) in [
-            (&[("No\r\nPe", "1")][..], "ERR Unknown option or number of arguments for CONFIG SET - 'No  Pe'".into()),
+            (
+                &[("No\r\nPe", "1")][..],
+                "ERR Unknown option or number of arguments for CONFIG SET - 'No  Pe'".into(),
+            ),
             (&[("user", "bob")], "ERR Unknown option or number of arguments for CONFIG SET - 'user'".into()),
             (&[("Databases", "1")], failed("Databases", "can't set immutable config")),
             (&[("dir", "/")], failed("dir", "can't set protected config")),
             (&[("maxmemory", "1"), ("maxmemory", "2")], failed("maxmemory", "duplicate parameter")),
-            (&[("replica-priority", "1"), ("slave-priority", "2")], failed("slave-priority", "duplicate parameter")),
-            (&[("timeout", "1"), ("PORT", "x")], failed("port", "argument couldn't be parsed into an integer")),
+            (
+                &[("replica-priority", "1"), ("slave-priority", "2")],
+                failed("slave-priority", "duplicate parameter"),
+            ),
+            (
+                &[("timeout", "1"), ("PORT", "x")],
+                failed("port", "argument couldn't be parsed into an integer"),
+            ),
             (&[("save", "10 1  20 2")], failed("save", "Invalid save parameters")),
             (&[("oom-score-adj-values", "1")], failed("oom-score-adj-values", "wrong number of arguments")),
         ] {
@@ -453,7 +484,10 @@ mod tests {
     #[test]
     fn protected_directives_can_be_opened_to_local_clients() {
         let config = Config::new();
-        config.store(Id::enable_protected_configs, Value::Number(super::super::choice::ProtectedAction::Local as i64));
+        config.store(
+            Id::enable_protected_configs,
+            Value::Number(super::super::choice::ProtectedAction::Local as i64),
+        );
         assert_eq!(set(&config, &[("dbfilename", "a.rdb")]), Ok(vec!["dbfilename"]));
         assert!(set_as(&config, &[("dbfilename", "b.rdb")], Caller::default(), &mut |_| Ok(())).is_err());
         let dir = tempfile::tempdir().unwrap();
@@ -468,9 +502,16 @@ mod tests {
         let before = config.generation();
         assert_eq!(set(&config, &[("timeout", "0"), ("hz", "10")]), Ok(vec![]));
         assert_eq!(config.generation(), before);
-        assert_eq!(set(&config, &[("timeout", "5"), ("hz", "10"), ("slave-priority", "7")]), Ok(vec!["timeout", "replica-priority"]));
+        assert_eq!(
+            set(&config, &[("timeout", "5"), ("hz", "10"), ("slave-priority", "7")]),
+            Ok(vec!["timeout", "replica-priority"])
+        );
         assert!(config.generation() > before);
-        assert_eq!(set(&config, &[("tls-cert-file", "")]), Ok(vec!["tls-cert-file"]), "the file may have changed");
+        assert_eq!(
+            set(&config, &[("tls-cert-file", "")]),
+            Ok(vec!["tls-cert-file"]),
+            "the file may have changed"
+        );
     }
 
     #[test]
@@ -480,11 +521,18 @@ mod tests {
         let mut apply = |change: &Change| {
             let (old, new) = (&change.old, &change.new);
             calls.push(format!("{} {old:?} {new:?} {}", change.directive().name, config.timeout()));
-            if *new == Value::Number(7000) { Err("Unable to listen on this port. Check server logs.".to_owned()) } else { Ok(()) }
+            if *new == Value::Number(7000) {
+                Err("Unable to listen on this port. Check server logs.".to_owned())
+            } else {
+                Ok(())
+            }
         };
         let pairs = [("timeout", "5"), ("port", "7000"), ("maxclients", "3"), ("requirepass", "x")];
         let error = set_as(&config, &pairs, Caller::default(), &mut apply).unwrap_err();
-        assert_eq!(error, "ERR CONFIG SET failed (possibly related to argument 'port') - Unable to listen on this port. Check server logs.");
+        assert_eq!(
+            error,
+            "ERR CONFIG SET failed (possibly related to argument 'port') - Unable to listen on this port. Check server logs."
+        );
         assert_eq!(
             calls,
             [

@@ -12,7 +12,8 @@ use super::choice;
 use super::directive::Kind;
 use super::events;
 use super::number::{
-    format_fraction, format_memory, parse_c_integer, parse_fraction, parse_integer, parse_memory, parse_percent,
+    format_fraction, format_memory, parse_c_integer, parse_fraction, parse_integer, parse_memory,
+    parse_percent,
 };
 use super::parse::quote;
 
@@ -152,7 +153,13 @@ pub(super) fn effective_cores(setting: i64) -> usize {
 /// limits, save points (if `extend`) and lines add to; relative directories are below `base`.
 ///
 /// The caller has checked that a directive that does not take many arguments has exactly one.
-pub fn parse(kind: &Kind, args: &[Bytes], current: &Value, extend: bool, base: &Path) -> Result<Value, Reason> {
+pub fn parse(
+    kind: &Kind,
+    args: &[Bytes],
+    current: &Value,
+    extend: bool,
+    base: &Path,
+) -> Result<Value, Reason> {
     let first = || args.first().map(Bytes::as_ref).unwrap_or_default();
     Ok(match *kind {
         Kind::Bool => Value::Number(match first().to_ascii_lowercase().as_slice() {
@@ -189,7 +196,7 @@ pub fn parse(kind: &Kind, args: &[Bytes], current: &Value, extend: bool, base: &
             Value::Number(choice::number_of(words, first()).ok_or_else(|| choice::must_be_one_of(words))?)
         }
         Kind::Flags { words, exclusive } => {
-            let bits = args.iter().map(|word| choice::number_of(words, word));
+            let mut bits = args.iter().map(|word| choice::number_of(words, word));
             let bits: Option<i64> = bits.try_fold(0, |all, bit| Some(all | bit?));
             match bits {
                 Some(bits) if !args.is_empty() => {
@@ -266,11 +273,15 @@ pub fn format(kind: &Kind, value: &Value) -> Vec<u8> {
             });
             joined(classes).into()
         }
-        (_, Value::Percentiles(percentiles)) => joined(percentiles.iter().map(|p| format_fraction(*p))).into(),
+        (_, Value::Percentiles(percentiles)) => {
+            joined(percentiles.iter().map(|p| format_fraction(*p))).into()
+        }
         (_, Value::OomScores(scores)) => joined(scores.iter().map(i32::to_string)).into(),
         (_, Value::ReplicaOf(None)) => Vec::new(),
         (_, Value::ReplicaOf(Some((host, port)))) => [host, port.to_string().as_bytes()].join(&b' '),
-        (_, Value::Lines(lines)) => lines.iter().map(|line| line.join(&b' ')).collect::<Vec<_>>().join(&b'\n'),
+        (_, Value::Lines(lines)) => {
+            lines.iter().map(|line| line.join(&b' ')).collect::<Vec<_>>().join(&b'\n')
+        }
     }
 }
 
@@ -279,7 +290,9 @@ pub fn format(kind: &Kind, value: &Value) -> Vec<u8> {
 pub fn file_lines(kind: &Kind, name: &str, value: &Value, default: &Value) -> Vec<(Vec<u8>, bool)> {
     let written = match (kind, value) {
         (Kind::Memory { .. }, Value::Number(number)) => format_memory(*number as u64).into(),
-        (Kind::MemoryOrPercent, Value::Number(number)) if *number >= 0 => format_memory(*number as u64).into(),
+        (Kind::MemoryOrPercent, Value::Number(number)) if *number >= 0 => {
+            format_memory(*number as u64).into()
+        }
         (Kind::Cores { .. }, Value::Number(number)) => number.to_string().into(),
         (Kind::Text { optional: true, .. }, Value::Text(text)) if text.is_empty() => return Vec::new(),
         (_, Value::ReplicaOf(None)) => return Vec::new(),
@@ -410,7 +423,8 @@ fn percentiles(args: &[Bytes]) -> Result<Arc<[f64]>, Reason> {
         }
     }
     let parse = |text: &Bytes| -> Result<f64, Reason> {
-        let percentile = parse_fraction(text).ok_or("Invalid latency-tracking-info-percentiles parameters")?;
+        let percentile =
+            parse_fraction(text).ok_or("Invalid latency-tracking-info-percentiles parameters")?;
         if (0.0..=100.0).contains(&percentile) {
             Ok(percentile)
         } else {
@@ -426,7 +440,8 @@ fn oom_scores(args: &[Bytes]) -> Result<[i32; 3], Reason> {
     for (score, text) in scores.iter_mut().zip(args) {
         *score = parse_c_integer(text, 10)
             .filter(|n| OOM_SCORE_RANGE.contains(n))
-            .ok_or("Invalid oom-score-adj-values, elements must be between -2000 and 2000.")? as i32;
+            .ok_or("Invalid oom-score-adj-values, elements must be between -2000 and 2000.")?
+            as i32;
     }
     Ok(scores)
 }
