@@ -6,9 +6,9 @@
 
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use tokio::sync::Notify;
+use std::task::Waker;
 
 /// How a connection came in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,8 +62,8 @@ pub struct Client {
     pub total_out_bytes: AtomicU64,
     pub total_commands: AtomicU64,
     killed: AtomicBool,
-    /// Wakes the connection's task to look at its flags.
-    pub wake: Notify,
+    /// Wakes the connection's task, to look at its flags. A task's waker never changes.
+    waker: OnceLock<Waker>,
 }
 
 impl Client {
@@ -97,14 +97,32 @@ impl Client {
             total_out_bytes: AtomicU64::new(0),
             total_commands: AtomicU64::new(0),
             killed: AtomicBool::new(false),
-            wake: Notify::new(),
+            waker: OnceLock::new(),
         }
+    }
+
+    /// Whether the peer is on this machine.
+    pub fn is_local(&self) -> bool {
+        self.transport == Transport::Unix
+            || self.addr.parse::<std::net::SocketAddr>().is_ok_and(|addr| addr.ip().to_canonical().is_loopback())
     }
 
     /// Asks the connection to close. Replies that wait are not delivered.
     pub fn kill(&self) {
         self.killed.store(true, Ordering::Release);
-        self.wake.notify_one();
+        self.wake();
+    }
+
+    /// Makes the connection's task look at its flags.
+    pub fn wake(&self) {
+        if let Some(waker) = self.waker.get() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Called by the connection's task once, at its beginning.
+    pub fn set_waker(&self, waker: &Waker) {
+        self.waker.get_or_init(|| waker.clone());
     }
 
     pub fn is_killed(&self) -> bool {
@@ -119,9 +137,32 @@ pub struct Clients {
     last_id: AtomicU64,
     /// Connections that are open or being set up, for `maxclients`.
     count: AtomicUsize,
+    rejected: AtomicU64,
 }
 
 impl Clients {
+    /// Counts a connection that was turned away.
+    pub fn count_rejected(&self) {
+        self.rejected.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Connections that were turned away since start.
+    pub fn rejected(&self) -> u64 {
+        self.rejected.load(Ordering::Relaxed)
+    }
+
+    /// Connections accepted since start.
+    pub fn accepted(&self) -> u64 {
+        self.last_id.load(Ordering::Relaxed)
+    }
+
+    /// Adds up how many connections each worker serves.
+    pub fn count_by_worker(&self, load: &mut [usize]) {
+        for client in self.by_id.read().values() {
+            load[client.worker] += 1;
+        }
+    }
+
     /// A new connection's number. Numbers are never used again.
     pub fn next_id(&self) -> u64 {
         self.last_id.fetch_add(1, Ordering::Relaxed) + 1

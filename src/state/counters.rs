@@ -55,8 +55,6 @@ macro_rules! totals {
 
 totals! {
     commands,
-    connections,
-    rejected_connections,
     input_bytes,
     output_bytes,
     keyspace_hits,
@@ -168,7 +166,8 @@ impl Counters {
         &self.workers[worker]
     }
 
-    fn raw_totals(&self) -> Totals {
+    /// Sums since start, resets notwithstanding.
+    pub fn raw(&self) -> Totals {
         let mut totals = Totals::default();
         for worker in &self.workers {
             totals.add(&worker.totals);
@@ -178,7 +177,7 @@ impl Counters {
 
     /// Sums since start or the last reset.
     pub fn totals(&self) -> Totals {
-        self.raw_totals().since(&self.zero.lock().totals)
+        self.raw().since(&self.zero.lock().totals)
     }
 
     fn raw_command(&self, id: usize) -> CommandTotals {
@@ -229,7 +228,7 @@ impl Counters {
     /// CONFIG RESETSTAT.
     pub fn reset(&self) {
         let mut zero = self.zero.lock();
-        zero.totals = self.raw_totals();
+        zero.totals = self.raw();
         zero.commands = (0..self.commands()).map(|id| self.raw_command(id)).collect();
         zero.histograms = (0..self.commands()).map(|id| self.raw_histogram(id)).collect();
         self.errors.lock().clear();

@@ -42,3 +42,10 @@ pub struct Server {
     pub tcp_port: std::sync::atomic::AtomicU32,
     pub workers: usize,
 }
+
+impl Server {
+    /// Whether a new connection has to authenticate first.
+    pub fn needs_password(&self) -> bool {
+        !self.config.requirepass().is_empty()
+    }
+}

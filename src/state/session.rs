@@ -3,6 +3,7 @@
 use super::clients::Client;
 use crate::resp::reply::Proto;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// CLIENT REPLY.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -10,9 +11,7 @@ pub enum ReplyMode {
     #[default]
     On,
     Off,
-    /// The reply of the command that is running is not sent.
-    SkipThis,
-    /// The reply of the next command is not sent.
+    /// The reply of the next command is not sent, nor that of CLIENT REPLY SKIP itself.
     SkipNext,
 }
 
@@ -51,5 +50,13 @@ impl Session {
             no_touch: false,
             next: Next::Continue,
         }
+    }
+}
+
+impl Session {
+    /// SELECT.
+    pub fn select(&mut self, db: usize) {
+        self.db = db;
+        self.client.db.store(db, Ordering::Relaxed);
     }
 }
