@@ -1,7 +1,9 @@
 //! Pure data structures and algorithms: they know nothing of commands, sockets or the keyspace.
 
 pub mod glob;
+pub mod long_double;
 pub mod number;
+pub mod wheel;
 
 mod binary;
 mod grisu;
