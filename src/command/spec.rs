@@ -7,6 +7,7 @@
 //!
 //! This module knows nothing of connections, locks or databases.
 
+use super::args::Args;
 use super::call::Call;
 use super::errors::Error;
 use crate::resp::scan::Request;
@@ -295,8 +296,20 @@ pub enum Scope {
     Database,
     /// Every shard of every database.
     AllDatabases,
-    /// Keys in several databases, named by the function (COPY and MOVE).
-    Custom(fn(&mut super::args::Args<'_>, usize, &mut Vec<(usize, usize)>) -> Result<(), Error>),
+    /// Keys in several databases, as the function finds them (COPY and MOVE).
+    Custom(FindPlaces),
+}
+
+/// Reads the arguments behind the command's name and appends, for each key that may be touched, its database and
+/// the position of its name among all arguments. An error is the command's reply.
+pub type FindPlaces = fn(&mut Args<'_>, Databases, &mut Vec<(usize, usize)>) -> Result<(), Error>;
+
+/// Which databases there are to choose from.
+#[derive(Clone, Copy, Debug)]
+pub struct Databases {
+    /// The one that the connection has selected.
+    pub selected: usize,
+    pub count: usize,
 }
 
 /// Reports position and use of each key of a request, for commands whose specifications cannot tell all.

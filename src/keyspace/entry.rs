@@ -21,7 +21,7 @@
 //! - If the kind says so, the payload is the pointer of one `Box<Object>`, which the entry owns.
 
 use super::access::Access;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -29,6 +29,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// The longest value that is kept inside the entry. Larger ones are reference-counted, so that a reply can
 /// share them; below, copying costs less than the sharing (about a microsecond at this size).
 pub const MAX_INLINE_BYTES: usize = 16 * 1024;
+
+/// The longest string whose encoding Redis calls `embstr` (its `OBJ_ENCODING_EMBSTR_SIZE_LIMIT`).
+const MAX_EMBSTR_BYTES: usize = 44;
 
 /// The deadline of a key that never expires, as the wire and `EXPIRETIME` call it.
 pub const NO_DEADLINE: i64 = -1;
@@ -336,6 +339,53 @@ impl Entry {
         }
     }
 
+    /// Writes `data` at `offset` into the string a client sees, which grows as needed; a gap is filled with
+    /// zeros. The string is raw from then on. Growing is amortised: a short one grows within the allocator's
+    /// size classes, a long one into room that doubles, unless a reply still shares it and it must be copied.
+    pub fn write_at(&mut self, offset: usize, data: &[u8]) {
+        if let StringRef::Int(n) = self.string() {
+            let mut digits = itoa::Buffer::new();
+            let text = digits.format(n).as_bytes();
+            *self = Self::build(self.key(), KIND_INLINE, text, self.deadline(), self.access());
+        }
+        let end = offset + data.len();
+        if self.header().kind == KIND_INLINE {
+            let len = self.shape().payload_len;
+            if end <= MAX_INLINE_BYTES {
+                if end > len {
+                    self.resize_inline(end);
+                }
+            } else {
+                let mut long = BytesMut::with_capacity(end);
+                long.extend_from_slice(self.payload(self.shape()));
+                let object = Object::String(long.freeze());
+                *self = Self::with_object(self.key(), object, self.deadline(), self.access());
+            }
+        }
+        match self.inline_mut() {
+            Some(bytes) => bytes[offset..end].copy_from_slice(data),
+            None => self.edit_long(|bytes| {
+                if offset == bytes.len() {
+                    return bytes.extend_from_slice(data);
+                }
+                if end > bytes.len() {
+                    bytes.resize(end, 0);
+                }
+                bytes[offset..end].copy_from_slice(data);
+            }),
+        }
+        self.mark_raw();
+    }
+
+    /// Lets `edit` change a string that stands outside of the entry.
+    fn edit_long(&mut self, edit: impl FnOnce(&mut BytesMut)) {
+        // SAFETY: the pointer came from a box that this entry owns, and `self` is borrowed exclusively.
+        let Object::String(shared) = unsafe { &mut *self.pointer_payload() };
+        let mut bytes = std::mem::take(shared).try_into_mut().unwrap_or_else(|shared| BytesMut::from(&*shared));
+        edit(&mut bytes);
+        *shared = bytes.freeze();
+    }
+
     /// When the key expires: Unix time in milliseconds.
     #[inline]
     pub fn deadline(&self) -> Option<i64> {
@@ -412,6 +462,15 @@ impl Entry {
     pub fn type_name(&self) -> &'static str {
         match self.object() {
             None | Some(Object::String(_)) => "string",
+        }
+    }
+
+    /// How the value is kept, as OBJECT ENCODING replies.
+    pub fn encoding_name(&self) -> &'static str {
+        match self.string() {
+            StringRef::Int(_) => "int",
+            StringRef::Inline(bytes) if bytes.len() <= MAX_EMBSTR_BYTES && !self.is_raw() => "embstr",
+            StringRef::Inline(_) | StringRef::Shared(_) => "raw",
         }
     }
 
@@ -517,6 +576,48 @@ mod tests {
                 assert_eq!((copy.key(), text(&copy), copy.deadline()), (&b"copy"[..], value, Some(77)));
             }
         }
+    }
+
+    #[test]
+    fn writing_into_a_string_is_like_writing_into_a_vector() {
+        for start in [0, 1, 44, 250, MAX_INLINE_BYTES - 3, MAX_INLINE_BYTES, 50_000] {
+            let mut expected: Vec<u8> = (0..start).map(|i| i as u8).collect();
+            let mut entry = Entry::new(b"key", Value::Bytes(&expected), Some(3), Access(8));
+            for (offset, len) in [(0, 1), (start, 3), (start + 5, 2), (2, 300), (start + 16_000, 2_000), (17, 4)] {
+                let data: Vec<u8> = (0..len).map(|i| (i * 3) as u8).collect();
+                expected.resize(expected.len().max(offset + len), 0);
+                expected[offset..offset + len].copy_from_slice(&data);
+                entry.write_at(offset, &data);
+                assert_eq!(text(&entry), expected);
+                assert_eq!((entry.key(), entry.deadline(), entry.access()), (&b"key"[..], Some(3), Access(8)));
+            }
+        }
+        let mut number = Entry::new(b"key", Value::Int(-15), None, Access(0));
+        assert_eq!(number.encoding_name(), "int");
+        number.write_at(3, b"0");
+        assert_eq!((text(&number), number.encoding_name()), (b"-150".to_vec(), "raw"));
+    }
+
+    #[test]
+    fn a_long_string_that_a_reply_shares_is_not_changed_under_it() {
+        let mut entry = Entry::new(b"key", Value::Bytes(&[7; 20_000]), None, Access(0));
+        let StringRef::Shared(bytes) = entry.string() else { panic!("long strings are shared") };
+        let reply = bytes.clone();
+        entry.write_at(0, b"x");
+        assert_eq!((reply[0], text(&entry)[0]), (7, b'x'));
+    }
+
+    #[test]
+    fn appending_to_a_long_string_seldom_moves_it() {
+        let mut entry = Entry::new(b"key", Value::Bytes(&[7; 20_000]), None, Access(0));
+        let address = |entry: &Entry| entry.string().with(<[u8]>::as_ptr);
+        let mut moves = 0;
+        for n in 0..200_000 {
+            let before = address(&entry);
+            entry.write_at(20_000 + n, b"x");
+            moves += (address(&entry) != before) as u32;
+        }
+        assert!(moves <= 10, "{moves} moves");
     }
 
     #[test]

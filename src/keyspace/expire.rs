@@ -36,6 +36,7 @@ struct Sleeper {
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Round {
     pub expired: u64,
+    pub took: Duration,
     /// The time budget ran out before everything due was done.
     pub more: bool,
 }
@@ -83,7 +84,8 @@ impl Keyspace {
                     let mut shard = self.exclusive(shards, index);
                     shard.advance(now_ms, STEP_ITEMS, &mut due, &mut |_| round.expired += 1);
                     drop(shard);
-                    if started.elapsed() > budget {
+                    round.took = started.elapsed();
+                    if round.took > budget {
                         round.more = true;
                         return round;
                     }

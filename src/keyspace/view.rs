@@ -244,18 +244,7 @@ impl<'a> View<'a> {
 
     #[inline]
     fn exclusive(&mut self, db: usize, hash: KeyHash) -> &mut ExclusiveShard<'a> {
-        let guard = match &mut self.held {
-            Held::One(locked) if locked.place == (db as u32, hash.shard) => &mut locked.guard,
-            Held::Many(all) => match all.binary_search_by_key(&(db as u32, hash.shard), |l| l.place) {
-                Ok(at) => &mut all[at].guard,
-                Err(_) => unlocked(),
-            },
-            _ => unlocked(),
-        };
-        match guard {
-            Guard::Exclusive(shard) => shard,
-            Guard::Shared(_) => panic!("a command that is not marked as writing tried to write"),
-        }
+        exclusive(&mut self.held, db, hash)
     }
 
     /// The entry of a key that has not expired, hash known.
@@ -307,10 +296,24 @@ impl<'a> View<'a> {
     #[inline]
     pub fn update(&mut self, key: &[u8]) -> Option<&mut Entry> {
         let (db, now_ms, hash) = (self.db, self.now_ms, self.hash(key));
-        self.live(db, key, hash)?;
-        let entry = self.exclusive(db, hash).find_mut(key, hash)?;
-        entry.set_access(entry.access().touched(now_ms));
+        let entry = exclusive(&mut self.held, db, hash).find_mut(key, hash)?;
+        if is_expired(entry.deadline(), now_ms) {
+            self.stale.borrow_mut().push((db, key.into()));
+            return None;
+        }
+        if self.touch {
+            entry.set_access(entry.access().touched(now_ms));
+        }
         Some(entry)
+    }
+
+    /// The entry of `key`, to be changed in place; it is created with `initial` if there is none.
+    pub fn update_or_create(&mut self, key: &[u8], initial: Value<'_>) -> &mut Entry {
+        if self.update(key).is_none() {
+            self.set(key, initial, Deadline::Clear);
+        }
+        let (db, hash) = (self.db, self.hash(key));
+        self.exclusive(db, hash).find_mut(key, hash).expect("the key was found or created just now")
     }
 
     /// Gives `key` a value. Whatever it held before is gone.
@@ -349,10 +352,10 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Puts an entry into a locked database, in the place of any with the same key.
-    pub fn insert_in(&mut self, db: usize, entry: Entry) {
+    /// Puts an entry into a locked database. Returns the one with the same key whose place it took.
+    pub fn insert_in(&mut self, db: usize, entry: Entry) -> Option<Entry> {
         let hash = self.keyspace.hash(entry.key());
-        self.exclusive(db, hash).replace(entry, hash);
+        self.exclusive(db, hash).replace(entry, hash)
     }
 
     /// Takes `key` out of a locked database.
@@ -463,6 +466,23 @@ impl<'a> View<'a> {
             tally.expired.set(tally.expired.get() + removed);
         }
         tally
+    }
+}
+
+/// The shard of a key, locked for writing.
+#[inline]
+fn exclusive<'h, 'a>(held: &'h mut Held<'a>, db: usize, hash: KeyHash) -> &'h mut ExclusiveShard<'a> {
+    let guard = match held {
+        Held::One(locked) if locked.place == (db as u32, hash.shard) => &mut locked.guard,
+        Held::Many(all) => match all.binary_search_by_key(&(db as u32, hash.shard), |l| l.place) {
+            Ok(at) => &mut all[at].guard,
+            Err(_) => unlocked(),
+        },
+        _ => unlocked(),
+    };
+    match guard {
+        Guard::Exclusive(shard) => shard,
+        Guard::Shared(_) => panic!("a command that is not marked as writing tried to write"),
     }
 }
 

@@ -9,7 +9,7 @@
 //! close after an error. Knows nothing of commands.
 
 use super::inline;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 /// An argument of at least this size gets a buffer of its own while it is received, as in Redis
 /// (`PROTO_MBULK_BIG_ARG`).
@@ -141,7 +141,7 @@ impl std::fmt::Display for ProtocolError {
 }
 
 /// The state of a request that is being received.
-#[derive(Default, Debug)]
+#[derive(Debug)]
 pub struct Scanner {
     /// Bytes of the buffer that are done with.
     position: usize,
@@ -149,6 +149,8 @@ pub struct Scanner {
     args_left: i64,
     /// Length of the bulk whose bytes are awaited, or -1 while its header is.
     bulk_len: i64,
+    /// The last argument of a request came in on its own: the request is complete.
+    complete: bool,
 }
 
 enum Line {
@@ -158,9 +160,15 @@ enum Line {
     TooLong,
 }
 
+impl Default for Scanner {
+    fn default() -> Scanner {
+        Scanner::new()
+    }
+}
+
 impl Scanner {
     pub fn new() -> Scanner {
-        Scanner { position: 0, args_left: 0, bulk_len: -1 }
+        Scanner { position: 0, args_left: 0, bulk_len: -1, complete: false }
     }
 
     /// How far the buffer is consumed.
@@ -194,6 +202,9 @@ impl Scanner {
         spans: &mut Vec<Span>,
         large: &mut Vec<Bytes>,
     ) -> Found {
+        if std::mem::take(&mut self.complete) {
+            return Found::Request;
+        }
         if self.args_left == 0 {
             match buf.get(self.position) {
                 None => return Found::Incomplete,
@@ -260,12 +271,13 @@ impl Scanner {
     }
 
     /// Takes the bytes of a large argument (terminator included) that were received on their own.
-    pub fn large_received(&mut self, mut data: BytesMut, spans: &mut Vec<Span>, large: &mut Vec<Bytes>) {
+    pub fn large_received(&mut self, mut data: Vec<u8>, spans: &mut Vec<Span>, large: &mut Vec<Bytes>) {
         data.truncate(self.bulk_len as usize);
         spans.push(Span::Large(large.len() as u32));
-        large.push(data.freeze());
+        large.push(data.into());
         self.bulk_len = -1;
         self.args_left -= 1;
+        self.complete = self.args_left == 0;
     }
 
     /// Parses the integer line at `start`; on success also returns the position behind its line end.
