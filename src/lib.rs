@@ -1,1 +1,29 @@
 //! Nuthatch: an in-memory cache server that speaks the Redis protocol.
+//!
+//! The map, from the outside in; arrows only point downwards:
+//!
+//! ```text
+//! server    listeners, workers, connections, shutdown
+//!   │
+//! command   the command table, dispatch, the handlers by group
+//!   │
+//! state     what all connections share: the server's parts, sessions, the client table, statistics
+//!   │
+//!   ├── keyspace   databases, entries, shard locks, expiry, SCAN
+//!   ├── config     directives, redis.conf, command line
+//!   ├── observe    log, histograms, slow log, latency events
+//!   ├── resp       requests in, replies out
+//!   └── memory     the allocator and its exact figures
+//!         │
+//!       types      algorithms and data structures that know none of the above
+//! ```
+
+pub mod command;
+pub mod config;
+pub mod keyspace;
+pub mod memory;
+pub mod observe;
+pub mod resp;
+pub mod server;
+pub mod state;
+pub mod types;

@@ -1,0 +1,20 @@
+//! What a handler is given: its arguments, the locked keys, the place for its reply, and its surroundings.
+
+use super::args::Args;
+use super::table::Entry;
+use crate::keyspace::View;
+use crate::resp::reply::Reply;
+use crate::state::{Server, Session};
+
+/// One running command. The fields are separate so that a handler can borrow them side by side.
+pub struct Call<'a> {
+    pub args: Args<'a>,
+    /// The keys of this command, locked as its record says.
+    pub keys: View<'a>,
+    pub out: &'a mut Reply,
+    /// The connection's state as commands see and change it.
+    pub session: &'a mut Session,
+    pub server: &'a Server,
+    /// The command's own place in the table.
+    pub entry: &'static Entry,
+}

@@ -1,0 +1,114 @@
+//! Every error text that a client can see, once, in Redis's wording (clients match on it).
+//!
+//! An [`Error`] displays as the line after the `-` of an error reply, its code first. This module knows
+//! nothing of how errors are counted or sent.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// What went wrong with one command.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Error {
+    Syntax,
+    WrongType,
+    NotInteger,
+    NotFloat,
+    NotFloatOrHex,
+    Overflow,
+    DecrementOverflow,
+    NanOrInfinity,
+    NoSuchKey,
+    SameObject,
+    DbIndexOutOfRange,
+    InvalidDbIndex,
+    OffsetOutOfRange,
+    StringTooLong,
+    InvalidCursor,
+    /// `invalid expire time in 'set' command`, with the command's full name.
+    InvalidExpire(Cow<'static, str>),
+    /// The full name of the command.
+    WrongArity(String),
+    /// The name as sent, then the first arguments as sent.
+    UnknownCommand(String),
+    /// Container and subcommand as sent.
+    UnknownSubcommand { container: String, sub: String },
+    NoAuth,
+    WrongPass,
+    NoPasswordSet,
+    NoProto,
+    Oom,
+    Loading,
+    OutOfRange,
+    OutOfRangePositive,
+    TimeoutNotFloat,
+    TimeoutNegative,
+    NotAllowedInContext(&'static str),
+    /// Any other message of one place, with its code (`ERR …`).
+    Other(Cow<'static, str>),
+}
+
+impl Error {
+    /// An error of code `ERR` with this text.
+    pub fn err(text: impl fmt::Display) -> Error {
+        Error::Other(Cow::Owned(format!("ERR {text}")))
+    }
+
+    /// An error whose whole line, code included, is known beforehand.
+    pub const fn line(text: &'static str) -> Error {
+        Error::Other(Cow::Borrowed(text))
+    }
+
+    /// The code that errorstats counts: the first word.
+    pub fn code(&self) -> String {
+        let line = self.to_string();
+        line.split(' ').next().unwrap_or("ERR").to_owned()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let line = match self {
+            Error::Syntax => "ERR syntax error",
+            Error::WrongType => "WRONGTYPE Operation against a key holding the wrong kind of value",
+            Error::NotInteger => "ERR value is not an integer or out of range",
+            Error::NotFloat => "ERR value is not a valid float",
+            Error::NotFloatOrHex => "ERR min or max is not a float",
+            Error::Overflow => "ERR increment or decrement would overflow",
+            Error::DecrementOverflow => "ERR decrement would overflow",
+            Error::NanOrInfinity => "ERR increment would produce NaN or Infinity",
+            Error::NoSuchKey => "ERR no such key",
+            Error::SameObject => "ERR source and destination objects are the same",
+            Error::DbIndexOutOfRange => "ERR DB index is out of range",
+            Error::InvalidDbIndex => "ERR invalid DB index",
+            Error::OffsetOutOfRange => "ERR offset is out of range",
+            Error::StringTooLong => "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
+            Error::InvalidCursor => "ERR invalid cursor",
+            Error::InvalidExpire(name) => return write!(f, "ERR invalid expire time in '{name}' command"),
+            Error::WrongArity(name) => {
+                return write!(f, "ERR wrong number of arguments for '{name}' command");
+            }
+            Error::UnknownCommand(rest) => return write!(f, "ERR unknown command {rest}"),
+            Error::UnknownSubcommand { container, sub } => {
+                return write!(f, "ERR unknown subcommand '{sub}'. Try {container} HELP.");
+            }
+            Error::NoAuth => "NOAUTH Authentication required.",
+            Error::WrongPass => "WRONGPASS invalid username-password pair or user is disabled.",
+            Error::NoPasswordSet => {
+                "ERR AUTH <password> called without any password configured for the default user. Are you \
+                 sure your configuration is correct?"
+            }
+            Error::NoProto => "NOPROTO unsupported protocol version",
+            Error::Oom => "OOM command not allowed when used memory > 'maxmemory'.",
+            Error::Loading => "LOADING Nuthatch is loading the dataset in memory",
+            Error::OutOfRange => "ERR value is out of range",
+            Error::OutOfRangePositive => "ERR value is out of range, must be positive",
+            Error::TimeoutNotFloat => "ERR timeout is not a float or out of range",
+            Error::TimeoutNegative => "ERR timeout is negative",
+            Error::NotAllowedInContext(what) => return write!(f, "ERR {what}"),
+            Error::Other(line) => line,
+        };
+        f.write_str(line)
+    }
+}
+
+impl std::error::Error for Error {}

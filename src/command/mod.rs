@@ -1,0 +1,17 @@
+//! Commands: the declarative table, what a handler gets to work with, and the handlers by group.
+//!
+//! [`spec`] is the vocabulary of the records, [`table`] the index over all of them, [`dispatch`] runs one
+//! request: finds its record, passes the gate, locks its keys, calls the handler. The folders hold the
+//! handlers, each below its record.
+
+pub mod args;
+pub mod call;
+pub mod connection;
+pub mod dispatch;
+pub mod errors;
+pub mod generic;
+pub mod keyspec;
+pub mod server;
+pub mod spec;
+pub mod string;
+pub mod table;

@@ -1,0 +1,339 @@
+//! What the command table says about one command: a declarative record that stands beside its handler.
+//!
+//! COMMAND, COMMAND DOCS, ACL rules, key locking, MONITOR, statistics and the generated reference all read
+//! these records; nothing about a command is written down a second time. The vocabulary (flags, key
+//! specifications, argument trees) is that of Redis's COMMAND DOCS and COMMAND INFO replies, so that clients
+//! that discover commands find what they expect.
+//!
+//! This module knows nothing of connections, locks or databases.
+
+use super::call::Call;
+use super::errors::Error;
+use bitflags::bitflags;
+
+/// Runs one command: parses the arguments, works on the locked keys, writes exactly one reply.
+pub type Handler = fn(&mut Call<'_>) -> Result<(), Error>;
+
+bitflags! {
+    /// Properties of a command, as COMMAND INFO names them (see [`Flags::NAMES`]).
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct Flags: u32 {
+        const WRITE = 1 << 0;
+        const READONLY = 1 << 1;
+        const DENYOOM = 1 << 2;
+        const ADMIN = 1 << 3;
+        const PUBSUB = 1 << 4;
+        const NOSCRIPT = 1 << 5;
+        const BLOCKING = 1 << 6;
+        const LOADING = 1 << 7;
+        const STALE = 1 << 8;
+        const SKIP_MONITOR = 1 << 9;
+        const SKIP_SLOWLOG = 1 << 10;
+        const ASKING = 1 << 11;
+        const FAST = 1 << 12;
+        const NO_AUTH = 1 << 13;
+        const MAY_REPLICATE = 1 << 14;
+        const NO_ASYNC_LOADING = 1 << 15;
+        const NO_MULTI = 1 << 16;
+        const MOVABLEKEYS = 1 << 17;
+        const ALLOW_BUSY = 1 << 18;
+        const NO_MANDATORY_KEYS = 1 << 19;
+        const PROTECTED = 1 << 20;
+        const TOUCHES_ARBITRARY_KEYS = 1 << 21;
+    }
+}
+
+bitflags! {
+    /// ACL categories, in the order in which ACL CAT lists them.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct Acl: u32 {
+        const KEYSPACE = 1 << 0;
+        const READ = 1 << 1;
+        const WRITE = 1 << 2;
+        const SET = 1 << 3;
+        const SORTEDSET = 1 << 4;
+        const LIST = 1 << 5;
+        const HASH = 1 << 6;
+        const STRING = 1 << 7;
+        const BITMAP = 1 << 8;
+        const HYPERLOGLOG = 1 << 9;
+        const GEO = 1 << 10;
+        const STREAM = 1 << 11;
+        const PUBSUB = 1 << 12;
+        const ADMIN = 1 << 13;
+        const FAST = 1 << 14;
+        const SLOW = 1 << 15;
+        const BLOCKING = 1 << 16;
+        const DANGEROUS = 1 << 17;
+        const CONNECTION = 1 << 18;
+        const TRANSACTION = 1 << 19;
+        const SCRIPTING = 1 << 20;
+    }
+}
+
+bitflags! {
+    /// What a command does with the keys of one key specification.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct KeyFlags: u32 {
+        const RO = 1 << 0;
+        const RW = 1 << 1;
+        const OW = 1 << 2;
+        const RM = 1 << 3;
+        const ACCESS = 1 << 4;
+        const UPDATE = 1 << 5;
+        const INSERT = 1 << 6;
+        const DELETE = 1 << 7;
+        const NOT_KEY = 1 << 8;
+        const INCOMPLETE = 1 << 9;
+        const VARIABLE_FLAGS = 1 << 10;
+    }
+}
+
+/// The groups of COMMAND DOCS and of COMMAND LIST's documentation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Group {
+    Generic,
+    String,
+    List,
+    Set,
+    SortedSet,
+    Hash,
+    PubSub,
+    Transactions,
+    Connection,
+    Server,
+    Scripting,
+    HyperLogLog,
+    Cluster,
+    Sentinel,
+    Geo,
+    Stream,
+    Bitmap,
+}
+
+/// Where the keys of a command begin.
+#[derive(Clone, Copy, Debug)]
+pub enum Begin {
+    /// At this argument (0 is the command's name).
+    Index(i16),
+    /// After this word, searched from argument `from` (backwards from the end if negative).
+    Keyword { word: &'static str, from: i16 },
+    /// Cannot be told from the arguments.
+    Unknown,
+}
+
+/// Which arguments are keys, seen from where they begin.
+#[derive(Clone, Copy, Debug)]
+pub enum Find {
+    /// Every `step`-th argument up to `last` (relative; negative counts from the end of the command);
+    /// `limit` divides the rest when `last` is -1 (0 and 1 mean no limit).
+    Range { last: i16, step: i16, limit: i16 },
+    /// Argument `count_at` holds the number of keys, which start at `first`, all relative.
+    KeyNum { count_at: i16, first: i16, step: i16 },
+    Unknown,
+}
+
+/// One rule that finds keys among the arguments.
+#[derive(Clone, Copy, Debug)]
+pub struct KeySpec {
+    pub flags: KeyFlags,
+    pub begin: Begin,
+    pub find: Find,
+    pub notes: &'static str,
+}
+
+impl KeySpec {
+    /// A single key at argument `index`.
+    pub const fn one(index: i16, flags: KeyFlags) -> KeySpec {
+        Self::range(index, 0, 1, flags)
+    }
+
+    /// Keys from argument `first` to the relative position `last`, every `step`-th.
+    pub const fn range(first: i16, last: i16, step: i16, flags: KeyFlags) -> KeySpec {
+        KeySpec { flags, begin: Begin::Index(first), find: Find::Range { last, step, limit: 0 }, notes: "" }
+    }
+}
+
+/// The type of one argument in COMMAND DOCS.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ArgKind {
+    String,
+    Integer,
+    Double,
+    Key,
+    Pattern,
+    UnixTime,
+    PureToken,
+    OneOf,
+    Block,
+}
+
+/// One argument (or a block or choice of arguments) of a command, as COMMAND DOCS describes it.
+#[derive(Clone, Copy, Debug)]
+pub struct Arg {
+    pub name: &'static str,
+    pub kind: ArgKind,
+    /// The word that introduces the argument, if any.
+    pub token: Option<&'static str>,
+    /// Which of the command's key specifications covers it (keys only).
+    pub key_spec: Option<u8>,
+    pub since: Option<&'static str>,
+    pub deprecated_since: Option<&'static str>,
+    pub optional: bool,
+    pub multiple: bool,
+    pub multiple_token: bool,
+    pub args: &'static [Arg],
+}
+
+impl Arg {
+    pub const fn new(name: &'static str, kind: ArgKind) -> Arg {
+        Arg {
+            name,
+            kind,
+            token: None,
+            key_spec: None,
+            since: None,
+            deprecated_since: None,
+            optional: false,
+            multiple: false,
+            multiple_token: false,
+            args: &[],
+        }
+    }
+
+    /// A key covered by key specification number `spec`.
+    pub const fn key(name: &'static str, spec: u8) -> Arg {
+        Arg { key_spec: Some(spec), ..Arg::new(name, ArgKind::Key) }
+    }
+
+    pub const fn string(name: &'static str) -> Arg {
+        Arg::new(name, ArgKind::String)
+    }
+
+    pub const fn integer(name: &'static str) -> Arg {
+        Arg::new(name, ArgKind::Integer)
+    }
+
+    pub const fn double(name: &'static str) -> Arg {
+        Arg::new(name, ArgKind::Double)
+    }
+
+    pub const fn pattern(name: &'static str) -> Arg {
+        Arg::new(name, ArgKind::Pattern)
+    }
+
+    pub const fn unix_time(name: &'static str) -> Arg {
+        Arg::new(name, ArgKind::UnixTime)
+    }
+
+    /// A bare word such as NX.
+    pub const fn word(name: &'static str, token: &'static str) -> Arg {
+        Arg { token: Some(token), ..Arg::new(name, ArgKind::PureToken) }
+    }
+
+    pub const fn one_of(name: &'static str, args: &'static [Arg]) -> Arg {
+        Arg { args, ..Arg::new(name, ArgKind::OneOf) }
+    }
+
+    pub const fn block(name: &'static str, args: &'static [Arg]) -> Arg {
+        Arg { args, ..Arg::new(name, ArgKind::Block) }
+    }
+
+    pub const fn token(self, token: &'static str) -> Arg {
+        Arg { token: Some(token), ..self }
+    }
+
+    pub const fn optional(self) -> Arg {
+        Arg { optional: true, ..self }
+    }
+
+    pub const fn multiple(self) -> Arg {
+        Arg { multiple: true, ..self }
+    }
+
+    /// Repeats together with its token.
+    pub const fn multiple_token(self) -> Arg {
+        Arg { multiple: true, multiple_token: true, ..self }
+    }
+
+    pub const fn since(self, version: &'static str) -> Arg {
+        Arg { since: Some(version), ..self }
+    }
+
+    pub const fn deprecated(self, version: &'static str) -> Arg {
+        Arg { deprecated_since: Some(version), ..self }
+    }
+}
+
+/// Which part of the keyspace is locked, before the handler starts, until it has finished.
+#[derive(Clone, Copy)]
+pub enum Scope {
+    /// The shards of the keys that the key specifications find: shared for a command that only reads,
+    /// exclusive for one with [`Flags::WRITE`]. No keys, no locks.
+    Keys,
+    /// No lock at all: the handler takes what it needs in steps of its own (SCAN), or never looks at data.
+    Nothing,
+    /// Every shard of the selected database.
+    Database,
+    /// Every shard of every database.
+    AllDatabases,
+    /// Keys in several databases, named by the function (COPY and MOVE).
+    Custom(fn(&mut super::args::Args<'_>, usize, &mut Vec<(usize, usize)>) -> Result<(), Error>),
+}
+
+/// Everything that is known about one command or subcommand.
+#[derive(Clone, Copy)]
+pub struct Command {
+    /// Lower-case name; of a subcommand the second word only.
+    pub name: &'static str,
+    pub summary: &'static str,
+    pub since: &'static str,
+    pub group: Group,
+    pub complexity: &'static str,
+    /// Number of arguments including the name(s); negative: at least that many.
+    pub arity: i16,
+    pub flags: Flags,
+    /// Categories beyond those that follow from `flags` and `group`: see [`Command::acl_categories`].
+    pub acl: Acl,
+    pub tips: &'static [&'static str],
+    pub keys: &'static [KeySpec],
+    pub args: &'static [Arg],
+    /// (version, what changed)
+    pub history: &'static [(&'static str, &'static str)],
+    /// Since when the command is deprecated, and what replaces it.
+    pub deprecated: Option<(&'static str, &'static str)>,
+    /// The shape of the reply in a few words, for the generated reference.
+    pub reply: &'static str,
+    pub scope: Scope,
+    /// `None` for a container, which has only subcommands.
+    pub handler: Option<Handler>,
+    pub subcommands: &'static [Command],
+}
+
+impl Command {
+    /// A record with nothing set, for `..Command::NEW`.
+    pub const NEW: Command = Command {
+        name: "",
+        summary: "",
+        since: "1.0.0",
+        group: Group::Generic,
+        complexity: "O(1)",
+        arity: 1,
+        flags: Flags::empty(),
+        acl: Acl::empty(),
+        tips: &[],
+        keys: &[],
+        args: &[],
+        history: &[],
+        deprecated: None,
+        reply: "",
+        scope: Scope::Keys,
+        handler: None,
+        subcommands: &[],
+    };
+
+    /// Whether a request of `argc` arguments (names included) fits the arity.
+    pub fn accepts(&self, argc: usize) -> bool {
+        if self.arity >= 0 { argc == self.arity as usize } else { argc >= self.arity.unsigned_abs() as usize }
+    }
+}
