@@ -8,10 +8,13 @@
 
 use crate::digits;
 
-/// Digits of a key number; also the width of a mark that `__rand__` and `__seq__` leave in the request.
+/// Digits of a key number.
 const NUMBER_DIGITS: usize = 12;
-/// Digits of an instant in Unix ms, padded in front to a multiple of three.
-const INSTANT_DIGITS: usize = 15;
+/// An instant in Unix ms begins with this digit from 2001 to 2033 and has twelve more. It stands in the request for
+/// good, because servers refuse integers with zeroes in front.
+const INSTANT_PREFIX: &str = "1";
+/// The instants that can be written so.
+pub const INSTANTS_MS: std::ops::Range<u64> = 1_000_000_000_000..2_000_000_000_000;
 
 /// What a place in the request is filled with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,14 +137,17 @@ fn expand(word: &str, keys: u64) -> (String, Vec<Patch>) {
     {
         argument.push_str(&rest[..position]);
         rest = &rest[position + name.len()..];
-        let (width, live) = match mark {
-            Mark::Random => (NUMBER_DIGITS, 3 * digits::triples_below(keys)),
-            Mark::Sequence => (NUMBER_DIGITS, NUMBER_DIGITS),
-            Mark::Spread => (INSTANT_DIGITS, INSTANT_DIGITS),
+        let live = match mark {
+            Mark::Random => NUMBER_DIGITS.min(3 * digits::triples_below(keys)),
+            Mark::Sequence => NUMBER_DIGITS,
+            Mark::Spread => {
+                argument.push_str(INSTANT_PREFIX);
+                NUMBER_DIGITS
+            }
         };
-        argument.push_str(&"0".repeat(width));
+        argument.push_str(&"0".repeat(NUMBER_DIGITS));
         let end = argument.len() as u32;
-        patches.push(Patch { mark, start: end - live.min(width) as u32, end });
+        patches.push(Patch { mark, start: end - live as u32, end });
     }
     argument.push_str(rest);
     (argument, patches)

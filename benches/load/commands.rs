@@ -10,6 +10,13 @@ pub struct Templates {
     pub fill: String,
 }
 
+impl Templates {
+    /// Whether a request holds an instant.
+    pub fn uses_spread(&self) -> bool {
+        [&self.request, &self.fill].iter().any(|template| template.contains("__spread__"))
+    }
+}
+
 const FILL_STRINGS: &str = "SET key:__seq__ __value__";
 const FILL_COUNTERS: &str = "SET ctr:__seq__ 1000000";
 

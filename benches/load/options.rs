@@ -1,5 +1,6 @@
 //! The command line: every option, its default and its meaning.
 
+use crate::batch::INSTANTS_MS;
 use crate::commands::{self, Templates};
 use crate::socket::Address;
 use std::time::Duration;
@@ -151,6 +152,14 @@ impl Options {
         }
         if self.threads > self.connections {
             return Err("--threads must not exceed --connections".into());
+        }
+        if self.templates.uses_spread()
+            && !(INSTANTS_MS.contains(&self.spread_from)
+                && INSTANTS_MS.contains(&self.spread_from.saturating_add(self.spread_ms)))
+        {
+            return Err(
+                "__spread__ needs --spread-from and --spread-ms between the years 2001 and 2033".into()
+            );
         }
         if self.rate.is_some_and(|rate| !rate.is_finite() || rate <= 0.0) {
             return Err("--rate must be above 0".into());
