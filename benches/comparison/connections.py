@@ -15,7 +15,7 @@ SPARE_FILES = 200
 def idle(context):
     wanted = QUICK_CONNECTIONS if context.quick else CONNECTIONS
     amount = min(wanted, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_FILES)
-    columns = ["", "ours, bytes", "peer, bytes", "ratio", "target", ""]
+    columns = ["", "ours, bytes", "peer, bytes", "ratio", "target", "result"]
     table = Table(f"Resident bytes per idle connection, {amount} of them", columns)
     if amount < wanted:
         table.notes.append(f"The limit of open files allows no more than {amount} connections here.")

@@ -24,7 +24,8 @@ LEFT_SHARE = 0.02
 # Polling starts this long before the last deadline, so that the stream is measured undisturbed.
 POLL_LEAD_MS = 20
 POLL_SECONDS = 0.002
-GIVE_UP_MS = 60_000
+# A server that needs longer is not waited for.
+GIVE_UP_MS = 20_000
 TMP_SET = "SET tmp:__seq__ __value__ PXAT __spread__"
 
 
@@ -33,13 +34,14 @@ def burst(context):
     for side in context.turns():
         runs[side].append(_run(context, side))
     short = QUICK_SHORT_KEYS if context.quick else SHORT_KEYS
-    table = Table(f"{short} deadlines within one second", ["Measure", "ours", "peer", "ratio", "target", ""])
+    table = Table(f"{short} deadlines within one second", ["Measure", "ours", "peer", "ratio", "target", "result"])
     table.samples = [{"side": side, **run} for side in runs for run in runs[side]]
     middle = {side: {name: statistics.median(run[name] for run in runs[side]) for name in runs[side][0]} for side in runs}
 
     def row(name, field, target):
         ours, peer = middle[OURS][field], middle[PEER][field]
-        table.add(name, ours, peer, ratio(ours, peer), *judge((target, ours)))
+        shown = [f"> {GIVE_UP_MS / 1000:g}" if _given_up(field, value) else f"{value:.2f}" for value in (ours, peer)]
+        table.add(name, *shown, ratio(ours, peer), *judge((target, ours)))
 
     row("keys gone after the last deadline, s", "gone_s", at_most(0.1, "ours"))
     row("memory back after the last deadline, s", "memory_s", at_most(0.1, "ours"))
@@ -47,6 +49,10 @@ def burst(context):
     row("p99 of GET meanwhile, µs", "busy_p99_us", None)
     row("p99 meanwhile / before", "p99_ratio", at_most(2.0, "ours"))
     return table
+
+
+def _given_up(field, value):
+    return field in ("gone_s", "memory_s") and value >= GIVE_UP_MS / 1000
 
 
 def _run(context, side):
@@ -88,10 +94,8 @@ def _run(context, side):
 
 
 def _poll(last, done):
-    """Seconds from the last deadline until `done`."""
-    while not done():
-        if _now_ms() > last + GIVE_UP_MS:
-            raise RuntimeError(f"expired keys are still there {GIVE_UP_MS / 1000:g} s after their deadline")
+    """Seconds from the last deadline until `done`, or until it is given up."""
+    while not done() and _now_ms() < last + GIVE_UP_MS:
         time.sleep(POLL_SECONDS)
     return max(_now_ms() - last, 0) / 1000
 

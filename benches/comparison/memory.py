@@ -25,7 +25,7 @@ ROWS = (
 
 def per_key(context):
     amounts = QUICK_AMOUNTS if context.quick else AMOUNTS
-    columns = ["16-byte key with", "ours, bytes", "peer, bytes", "ratio", "target", ""]
+    columns = ["16-byte key with", "ours, bytes", "peer, bytes", "ratio", "target", "result"]
     table = Table("Resident bytes per key, mean of " + ", ".join(f"{n / 1e6:g}" for n in amounts) + " M keys", columns)
     for name, options, target in ROWS:
         bytes_each = {OURS: [], PEER: []}

@@ -15,7 +15,7 @@ KEYS = 1_000_000
 BUSY_SHARE = 0.95
 COLUMNS = [
     "Workload", "ours, thousand/s", "peer, thousand/s", "ratio",
-    "ours, CPU µs each", "peer, CPU µs each", "ratio", "target", "",
+    "ours, CPU µs each", "peer, CPU µs each", "ratio", "target", "result",
 ]
 
 
