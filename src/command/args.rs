@@ -94,6 +94,11 @@ impl<'a> Args<'a> {
         number::parse_i64(self.next()?).ok_or(Error::NotInteger)
     }
 
+    /// Consumes an integer of C's type `int`, as Redis takes for the number of a database.
+    pub fn next_i32(&mut self) -> Result<i32, Error> {
+        i32::try_from(self.next_i64()?).map_err(|_| Error::NotInt32)
+    }
+
     /// Consumes an integer within `range`; `error` outside of it.
     pub fn next_i64_in(&mut self, range: std::ops::RangeInclusive<i64>, error: Error) -> Result<i64, Error> {
         let n = self.next_i64()?;
@@ -108,6 +113,11 @@ impl<'a> Args<'a> {
     /// A syntax error if anything is left.
     pub fn finish(&self) -> Result<(), Error> {
         if self.is_done() { Ok(()) } else { Err(Error::Syntax) }
+    }
+
+    /// The whole request.
+    pub fn request(&self) -> Request<'a> {
+        self.request
     }
 
     /// The arguments that are left.

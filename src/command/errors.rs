@@ -12,6 +12,8 @@ pub enum Error {
     Syntax,
     WrongType,
     NotInteger,
+    /// An integer, but not of 32 bits.
+    NotInt32,
     NotFloat,
     NotFloatOrHex,
     Overflow,
@@ -21,11 +23,23 @@ pub enum Error {
     SameObject,
     DbIndexOutOfRange,
     InvalidDbIndex,
+    InvalidFirstDbIndex,
+    InvalidSecondDbIndex,
     OffsetOutOfRange,
     StringTooLong,
     InvalidCursor,
     /// `invalid expire time in 'set' command`, with the command's full name.
     InvalidExpire(Cow<'static, str>),
+    /// EXPIRE with NX and another condition.
+    ExpireNxAndOthers,
+    /// EXPIRE with GT and LT.
+    ExpireGtAndLt,
+    /// OBJECT IDLETIME under an LFU policy.
+    LfuSelected,
+    /// OBJECT FREQ under any other.
+    LfuNotSelected,
+    LcsLenAndIdx,
+    LcsTooLarge,
     /// The full name of the command.
     WrongArity(String),
     /// The name as sent, then the first arguments as sent.
@@ -58,6 +72,11 @@ impl Error {
         Error::Other(Cow::Borrowed(text))
     }
 
+    /// An option of EXPIRE that there is not.
+    pub fn unsupported_option(option: &[u8]) -> Error {
+        Error::err(format_args!("Unsupported option {}", String::from_utf8_lossy(option)))
+    }
+
     /// The code that errorstats counts: the first word.
     pub fn code(&self) -> String {
         let line = self.to_string();
@@ -71,6 +90,9 @@ impl fmt::Display for Error {
             Error::Syntax => "ERR syntax error",
             Error::WrongType => "WRONGTYPE Operation against a key holding the wrong kind of value",
             Error::NotInteger => "ERR value is not an integer or out of range",
+            Error::NotInt32 => {
+                "ERR value is out of range, value must between -2147483648 and 2147483647"
+            }
             Error::NotFloat => "ERR value is not a valid float",
             Error::NotFloatOrHex => "ERR min or max is not a float",
             Error::Overflow => "ERR increment or decrement would overflow",
@@ -80,10 +102,30 @@ impl fmt::Display for Error {
             Error::SameObject => "ERR source and destination objects are the same",
             Error::DbIndexOutOfRange => "ERR DB index is out of range",
             Error::InvalidDbIndex => "ERR invalid DB index",
+            Error::InvalidFirstDbIndex => "ERR invalid first DB index",
+            Error::InvalidSecondDbIndex => "ERR invalid second DB index",
             Error::OffsetOutOfRange => "ERR offset is out of range",
             Error::StringTooLong => "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
             Error::InvalidCursor => "ERR invalid cursor",
             Error::InvalidExpire(name) => return write!(f, "ERR invalid expire time in '{name}' command"),
+            Error::ExpireNxAndOthers => {
+                "ERR NX and XX, GT or LT options at the same time are not compatible"
+            }
+            Error::ExpireGtAndLt => "ERR GT and LT options at the same time are not compatible",
+            Error::LfuSelected => {
+                "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when \
+                 switching between policies at runtime LRU and LFU data will take some time to adjust."
+            }
+            Error::LfuNotSelected => {
+                "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that \
+                 when switching between policies at runtime LRU and LFU data will take some time to adjust."
+            }
+            Error::LcsLenAndIdx => {
+                "ERR If you want both the length and indexes, please just use IDX."
+            }
+            Error::LcsTooLarge => {
+                "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len"
+            }
             Error::WrongArity(name) => {
                 return write!(f, "ERR wrong number of arguments for '{name}' command");
             }

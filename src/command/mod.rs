@@ -7,9 +7,12 @@
 pub mod args;
 pub mod call;
 pub mod connection;
+pub mod derive;
+pub mod describe;
 pub mod dispatch;
 pub mod errors;
 pub mod generic;
+pub mod help;
 pub mod keyspec;
 pub mod server;
 pub mod spec;

@@ -7,8 +7,10 @@
 //!
 //! This module knows nothing of connections, locks or databases.
 
+use super::args::Args;
 use super::call::Call;
 use super::errors::Error;
+use crate::resp::scan::Request;
 use bitflags::bitflags;
 
 /// Runs one command: parses the arguments, works on the locked keys, writes exactly one reply.
@@ -40,6 +42,8 @@ bitflags! {
         const NO_MANDATORY_KEYS = 1 << 19;
         const PROTECTED = 1 << 20;
         const TOUCHES_ARBITRARY_KEYS = 1 << 21;
+        /// For servers among themselves or for tests: only COMMAND DOCS says so.
+        const SYSCMD = 1 << 22;
     }
 }
 
@@ -127,9 +131,17 @@ pub enum Begin {
 pub enum Find {
     /// Every `step`-th argument up to `last` (relative; negative counts from the end of the command);
     /// `limit` divides the rest when `last` is -1 (0 and 1 mean no limit).
-    Range { last: i16, step: i16, limit: i16 },
+    Range {
+        last: i16,
+        step: i16,
+        limit: i16,
+    },
     /// Argument `count_at` holds the number of keys, which start at `first`, all relative.
-    KeyNum { count_at: i16, first: i16, step: i16 },
+    KeyNum {
+        count_at: i16,
+        first: i16,
+        step: i16,
+    },
     Unknown,
 }
 
@@ -175,6 +187,8 @@ pub struct Arg {
     pub kind: ArgKind,
     /// The word that introduces the argument, if any.
     pub token: Option<&'static str>,
+    /// What a user interface calls the argument, where that is not its name.
+    pub display: Option<&'static str>,
     /// Which of the command's key specifications covers it (keys only).
     pub key_spec: Option<u8>,
     pub since: Option<&'static str>,
@@ -191,6 +205,7 @@ impl Arg {
             name,
             kind,
             token: None,
+            display: None,
             key_spec: None,
             since: None,
             deprecated_since: None,
@@ -243,6 +258,10 @@ impl Arg {
         Arg { token: Some(token), ..self }
     }
 
+    pub const fn display(self, text: &'static str) -> Arg {
+        Arg { display: Some(text), ..self }
+    }
+
     pub const fn optional(self) -> Arg {
         Arg { optional: true, ..self }
     }
@@ -277,9 +296,24 @@ pub enum Scope {
     Database,
     /// Every shard of every database.
     AllDatabases,
-    /// Keys in several databases, named by the function (COPY and MOVE).
-    Custom(fn(&mut super::args::Args<'_>, usize, &mut Vec<(usize, usize)>) -> Result<(), Error>),
+    /// Keys in several databases, as the function finds them (COPY and MOVE).
+    Custom(FindPlaces),
 }
+
+/// Reads the arguments behind the command's name and appends, for each key that may be touched, its database and
+/// the position of its name among all arguments. An error is the command's reply.
+pub type FindPlaces = fn(&mut Args<'_>, Databases, &mut Vec<(usize, usize)>) -> Result<(), Error>;
+
+/// Which databases there are to choose from.
+#[derive(Clone, Copy, Debug)]
+pub struct Databases {
+    /// The one that the connection has selected.
+    pub selected: usize,
+    pub count: usize,
+}
+
+/// Reports position and use of each key of a request, for commands whose specifications cannot tell all.
+pub type FindKeys = fn(Request<'_>, &mut dyn FnMut(usize, KeyFlags));
 
 /// Everything that is known about one command or subcommand.
 #[derive(Clone, Copy)]
@@ -297,6 +331,9 @@ pub struct Command {
     pub acl: Acl,
     pub tips: &'static [&'static str],
     pub keys: &'static [KeySpec],
+    /// Finds the keys instead of `keys`, where those depend on the options ([`KeyFlags::VARIABLE_FLAGS`],
+    /// [`KeyFlags::INCOMPLETE`], [`Begin::Unknown`]).
+    pub find_keys: Option<FindKeys>,
     pub args: &'static [Arg],
     /// (version, what changed)
     pub history: &'static [(&'static str, &'static str)],
@@ -323,6 +360,7 @@ impl Command {
         acl: Acl::empty(),
         tips: &[],
         keys: &[],
+        find_keys: None,
         args: &[],
         history: &[],
         deprecated: None,

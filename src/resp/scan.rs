@@ -9,7 +9,7 @@
 //! close after an error. Knows nothing of commands.
 
 use super::inline;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 /// An argument of at least this size gets a buffer of its own while it is received, as in Redis
 /// (`PROTO_MBULK_BIG_ARG`).
@@ -76,6 +76,11 @@ impl<'a> Request<'a> {
     pub fn iter(self) -> impl ExactSizeIterator<Item = &'a [u8]> {
         (0..self.len()).map(move |i| self.get(i))
     }
+
+    /// The arguments from `first` on as a request of their own; an empty one if there are not that many.
+    pub fn tail(self, first: usize) -> Request<'a> {
+        Request { spans: self.spans.get(first..).unwrap_or_default(), ..self }
+    }
 }
 
 /// What a connection may send.
@@ -136,7 +141,7 @@ impl std::fmt::Display for ProtocolError {
 }
 
 /// The state of a request that is being received.
-#[derive(Default, Debug)]
+#[derive(Debug)]
 pub struct Scanner {
     /// Bytes of the buffer that are done with.
     position: usize,
@@ -144,6 +149,8 @@ pub struct Scanner {
     args_left: i64,
     /// Length of the bulk whose bytes are awaited, or -1 while its header is.
     bulk_len: i64,
+    /// The last argument of a request came in on its own: the request is complete.
+    complete: bool,
 }
 
 enum Line {
@@ -153,9 +160,15 @@ enum Line {
     TooLong,
 }
 
+impl Default for Scanner {
+    fn default() -> Scanner {
+        Scanner::new()
+    }
+}
+
 impl Scanner {
     pub fn new() -> Scanner {
-        Scanner { position: 0, args_left: 0, bulk_len: -1 }
+        Scanner { position: 0, args_left: 0, bulk_len: -1, complete: false }
     }
 
     /// How far the buffer is consumed.
@@ -182,7 +195,16 @@ impl Scanner {
     /// `spans`, which must still hold those of a request that was incomplete. Inline requests whose words are
     /// quoted are unquoted into `large`.
     #[inline]
-    pub fn scan(&mut self, buf: &[u8], limits: Limits, spans: &mut Vec<Span>, large: &mut Vec<Bytes>) -> Found {
+    pub fn scan(
+        &mut self,
+        buf: &[u8],
+        limits: Limits,
+        spans: &mut Vec<Span>,
+        large: &mut Vec<Bytes>,
+    ) -> Found {
+        if std::mem::take(&mut self.complete) {
+            return Found::Request;
+        }
         if self.args_left == 0 {
             match buf.get(self.position) {
                 None => return Found::Incomplete,
@@ -249,12 +271,13 @@ impl Scanner {
     }
 
     /// Takes the bytes of a large argument (terminator included) that were received on their own.
-    pub fn large_received(&mut self, mut data: BytesMut, spans: &mut Vec<Span>, large: &mut Vec<Bytes>) {
+    pub fn large_received(&mut self, mut data: Vec<u8>, spans: &mut Vec<Span>, large: &mut Vec<Bytes>) {
         data.truncate(self.bulk_len as usize);
         spans.push(Span::Large(large.len() as u32));
-        large.push(data.freeze());
+        large.push(data.into());
         self.bulk_len = -1;
         self.args_left -= 1;
+        self.complete = self.args_left == 0;
     }
 
     /// Parses the integer line at `start`; on success also returns the position behind its line end.
@@ -271,11 +294,7 @@ impl Scanner {
             value = value * 10 + digit as i64;
             at += 1;
         }
-        if at > start
-            && buf.len() >= at + 2
-            && buf[at] == b'\r'
-            && (at - start == 1 || buf[start] != b'0')
-        {
+        if at > start && buf.len() >= at + 2 && buf[at] == b'\r' && (at - start == 1 || buf[start] != b'0') {
             return (Line::Number(value), at + 2);
         }
         self.number_slow(buf, start)

@@ -1,0 +1,357 @@
+//! Runs one request: finds its record, passes the gate, locks its keys, calls the handler, counts.
+//!
+//! Knows commands and the shared state; nothing of sockets. The connection resolves a whole batch first
+//! ([`resolve`]) so that the keys of all its requests can be fetched from memory before the first one runs.
+
+use super::args::Args;
+use super::call::Call;
+use super::errors::Error;
+use super::keyspec;
+use super::spec::{Flags, Scope};
+use super::table::{Entry, table};
+use crate::keyspace::View;
+use crate::keyspace::view::{Hashed, Mode};
+use crate::memory;
+use crate::observe::slowlog;
+use crate::resp::reply::Reply;
+use crate::resp::scan::Request;
+use crate::state::counters::WorkerCounters;
+use crate::state::pause::Paused;
+use crate::state::session::{Next, ReplyMode};
+use crate::state::{Server, Session};
+use smallvec::SmallVec;
+use std::sync::atomic::Ordering;
+
+/// How much of an unknown command and its arguments an error repeats, bytes (Redis's figure).
+const UNKNOWN_COMMAND_ECHO_BYTES: usize = 128;
+
+/// What a request turned out to be, before anything runs.
+#[derive(Clone, Copy)]
+pub enum Resolved {
+    Command(&'static Entry),
+    /// A container with a word that is none of its subcommands.
+    UnknownSubcommand(&'static Entry),
+    UnknownCommand,
+    /// No arguments at all: ignored.
+    Empty,
+}
+
+/// How far a request came.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Flow {
+    Done,
+    /// It has to wait for the end of a CLIENT PAUSE; nothing was done.
+    Paused { is_write: bool },
+}
+
+/// Finds the record of a request.
+#[inline]
+pub fn resolve(request: Request<'_>) -> Resolved {
+    if request.is_empty() {
+        return Resolved::Empty;
+    }
+    let Some(entry) = table().find(request.get(0)) else { return Resolved::UnknownCommand };
+    resolve_sub(entry, request)
+}
+
+#[inline]
+fn resolve_sub(entry: &'static Entry, request: Request<'_>) -> Resolved {
+    if entry.subcommands.is_empty() || request.len() < 2 {
+        return Resolved::Command(entry);
+    }
+    match entry.find_sub(request.get(1)) {
+        Some(sub) => Resolved::Command(sub),
+        None => Resolved::UnknownSubcommand(entry),
+    }
+}
+
+/// Appends the hashed keys of a request that locks by key. A request whose keys cannot be found (its
+/// arguments are wrong) has none; its handler will say what is wrong.
+#[inline]
+pub fn hash_keys(server: &Server, resolved: Resolved, request: Request<'_>, keys: &mut Vec<Hashed>) {
+    let Resolved::Command(entry) = resolved else { return };
+    let mut push = |at: usize| {
+        let key = request.get(at);
+        keys.push(Hashed::new(key, server.keyspace.hash(key)));
+    };
+    match entry.single_key {
+        Some(at) if at < request.len() => push(at),
+        Some(_) => {}
+        None if matches!(entry.spec.scope, Scope::Keys) && !entry.spec.keys.is_empty() => {
+            let before = keys.len();
+            let mut push = |at: usize, _| {
+                let key = request.get(at);
+                keys.push(Hashed::new(key, server.keyspace.hash(key)));
+            };
+            if keyspec::for_each_key(entry.spec, request, &mut push).is_err() {
+                keys.truncate(before);
+            }
+        }
+        None => {}
+    }
+}
+
+/// Runs requests of the connections of one worker.
+pub struct Dispatcher<'a> {
+    pub server: &'a Server,
+    counters: &'a WorkerCounters,
+    clock: &'a quanta::Clock,
+    /// The clock's raw value at the end of the last command, so that one reading per command suffices.
+    last_raw: u64,
+    track_latency: bool,
+    slower_than_micros: i64,
+    latency_threshold_ms: i64,
+    now_ms: i64,
+}
+
+impl<'a> Dispatcher<'a> {
+    /// For one batch of requests that happen now.
+    pub fn new(server: &'a Server, worker: usize, clock: &'a quanta::Clock, now_ms: i64) -> Dispatcher<'a> {
+        Dispatcher {
+            server,
+            counters: server.counters.worker(worker),
+            clock,
+            last_raw: clock.raw(),
+            track_latency: server.counters.track_latency.load(Ordering::Relaxed),
+            slower_than_micros: server.config.slowlog_log_slower_than(),
+            latency_threshold_ms: server.config.latency_monitor_threshold(),
+            now_ms,
+        }
+    }
+
+    /// Passes the gate and runs the command. Writes one reply, unless the connection's mode suppresses it.
+    #[inline]
+    pub fn run(
+        &mut self,
+        session: &mut Session,
+        out: &mut Reply,
+        request: Request<'_>,
+        resolved: Resolved,
+        keys: &[Hashed],
+    ) -> Flow {
+        let entry = match resolved {
+            Resolved::Command(entry) => entry,
+            Resolved::Empty => return Flow::Done,
+            _ => {
+                let error = unresolved(resolved, request);
+                self.reject(session, out, None, &error);
+                return Flow::Done;
+            }
+        };
+        if let Err(error) = self.gate(session, entry, request) {
+            self.reject(session, out, Some(entry), &error);
+            return Flow::Done;
+        }
+        let paused = self.server.pause.level();
+        if paused != Paused::Nothing && !entry.spec.flags.contains(Flags::ALLOW_BUSY) {
+            let is_write = entry.spec.flags.intersects(Flags::WRITE.union(Flags::MAY_REPLICATE));
+            if paused == Paused::Everything || is_write {
+                return Flow::Paused { is_write };
+            }
+        }
+        self.call(session, out, request, entry, keys);
+        Flow::Done
+    }
+
+    /// Everything that can refuse a known command before it starts, in Redis's order.
+    #[inline]
+    fn gate(&self, session: &Session, entry: &'static Entry, request: Request<'_>) -> Result<(), Error> {
+        let flags = entry.spec.flags;
+        if !entry.spec.accepts(request.len()) || entry.spec.handler.is_none() {
+            return Err(Error::WrongArity(entry.full_name.clone()));
+        }
+        if flags.contains(Flags::PROTECTED) && !self.allows_protected(session, entry) {
+            return Err(Error::err(format_args!(
+                "{} command not allowed. If the enable-{}-command option is set to \"local\", you can run it \
+                 from a local connection, otherwise you need to set this option in the configuration file, and \
+                 then restart the server.",
+                entry.spec.name.to_ascii_uppercase(),
+                entry.spec.name,
+            )));
+        }
+        if !session.authenticated && !flags.contains(Flags::NO_AUTH) {
+            return Err(Error::NoAuth);
+        }
+        if flags.contains(Flags::DENYOOM) {
+            let limit = self.server.config.maxmemory();
+            if limit != 0 && memory::used_bytes() as u64 > limit {
+                return Err(Error::Oom);
+            }
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn allows_protected(&self, session: &Session, _entry: &Entry) -> bool {
+        self.server.config.enable_debug_command().allows(session.client.is_local())
+    }
+
+    #[cold]
+    fn reject(&mut self, session: &mut Session, out: &mut Reply, entry: Option<&Entry>, error: &Error) {
+        if let Some(entry) = entry {
+            self.counters.commands[entry.id].rejected.add(1);
+        }
+        if begins_silent(session) || session.reply_mode == ReplyMode::Off {
+            return;
+        }
+        out.error(&error.to_string());
+        self.count_error(error);
+    }
+
+    #[cold]
+    fn count_error(&self, error: &Error) {
+        self.counters.totals.error_replies.add(1);
+        self.server.counters.count_error(&error.code());
+    }
+
+    fn lock<'k>(
+        &self,
+        session: &Session,
+        entry: &'static Entry,
+        request: Request<'k>,
+        keys: &'k [Hashed],
+    ) -> Result<View<'k>, Error>
+    where
+        'a: 'k,
+    {
+        let keyspace: &'k crate::keyspace::Keyspace = &self.server.keyspace;
+        let mode = if entry.is_write() { Mode::Exclusive } else { Mode::Shared };
+        let (db, now_ms) = (session.db, self.now_ms);
+        Ok(match entry.spec.scope {
+            Scope::Keys => keyspace.lock_keys(db, now_ms, keys, mode),
+            Scope::Nothing => keyspace.lock_nothing(db, now_ms),
+            Scope::Database => keyspace.lock_databases(db, now_ms, std::iter::once(db), mode),
+            Scope::AllDatabases => keyspace.lock_databases(db, now_ms, 0..keyspace.databases(), mode),
+            Scope::Custom(places) => {
+                let mut args = Args::new(request, entry.first_arg());
+                let mut found = Vec::new();
+                places(&mut args, db, &mut found)?;
+                let places: SmallVec<[(usize, &[u8]); 4]> =
+                    found.into_iter().map(|(db, at)| (db, request.get(at))).collect();
+                keyspace.lock_places(db, now_ms, &places, mode)
+            }
+        })
+    }
+
+    #[inline]
+    fn call(
+        &mut self,
+        session: &mut Session,
+        out: &mut Reply,
+        request: Request<'_>,
+        entry: &'static Entry,
+        keys: &[Hashed],
+    ) {
+        let Some(handler) = entry.spec.handler else { return };
+        let silent = begins_silent(session);
+        let before = out.len();
+        let result = match self.lock(session, entry, request, keys) {
+            Err(error) => Err(error),
+            Ok(mut view) => {
+                view.touch = !session.no_touch;
+                let args = Args::new(request, entry.first_arg());
+                let mut call = Call { args, keys: view, out, session, server: self.server, entry };
+                let result = handler(&mut call);
+                let tally = call.keys.finish();
+                let totals = &self.counters.totals;
+                if tally.hits.get() + tally.misses.get() > 0 {
+                    totals.keyspace_hits.add(tally.hits.get() as u64);
+                    totals.keyspace_misses.add(tally.misses.get() as u64);
+                }
+                if tally.dirty.get() > 0 {
+                    totals.dirty.add(tally.dirty.get());
+                }
+                if tally.expired.get() > 0 {
+                    totals.expired_keys.add(tally.expired.get() as u64);
+                    totals.expired_lazily.add(tally.expired.get() as u64);
+                }
+                result
+            }
+        };
+        let failed = result.is_err();
+        if let Err(error) = result {
+            out.truncate(before);
+            out.error(&error.to_string());
+            self.count_error(&error);
+        }
+        if silent || session.reply_mode == ReplyMode::Off {
+            out.truncate(before);
+        }
+        if session.next == Next::CloseNow {
+            out.truncate(0);
+        }
+        let client = &session.client;
+        client.last_command.store(entry.id as u32, Ordering::Relaxed);
+        client.last_active_ms.store(self.now_ms, Ordering::Relaxed);
+        let raw = self.clock.raw();
+        let nanos = self.clock.delta_as_nanos(std::mem::replace(&mut self.last_raw, raw), raw);
+        self.counters.totals.commands.add(1);
+        self.counters.commands[entry.id].record(nanos, failed, self.track_latency);
+        if nanos >= 1000 && self.is_slow(nanos) {
+            self.note_slow(session, request, entry, nanos);
+        }
+    }
+
+    fn is_slow(&self, nanos: u64) -> bool {
+        let micros = (nanos / 1000) as i64;
+        (self.slower_than_micros >= 0 && micros >= self.slower_than_micros)
+            || (self.latency_threshold_ms > 0 && micros / 1000 >= self.latency_threshold_ms)
+    }
+
+    #[cold]
+    fn note_slow(&self, session: &Session, request: Request<'_>, entry: &Entry, nanos: u64) {
+        let micros = nanos / 1000;
+        let flags = entry.spec.flags;
+        if self.latency_threshold_ms > 0 && micros as i64 / 1000 >= self.latency_threshold_ms {
+            let event = if flags.contains(Flags::FAST) { "fast-command" } else { "command" };
+            self.server.latency.record(event, micros / 1000, self.now_ms / 1000);
+        }
+        if self.slower_than_micros < 0
+            || (micros as i64) < self.slower_than_micros
+            || flags.contains(Flags::SKIP_SLOWLOG)
+        {
+            return;
+        }
+        let name = session.client.names.lock().name.clone();
+        let args = request.iter().collect::<Vec<_>>();
+        self.server.slowlog.push(slowlog::Record {
+            unix_secs: self.now_ms / 1000,
+            micros,
+            args: &args,
+            client_addr: session.client.addr.as_bytes(),
+            client_name: &name,
+        });
+    }
+}
+
+/// Whether the reply of the command that begins now is skipped (CLIENT REPLY SKIP); steps the mode on.
+#[inline]
+fn begins_silent(session: &mut Session) -> bool {
+    let skip = session.reply_mode == ReplyMode::SkipNext;
+    if skip {
+        session.reply_mode = ReplyMode::On;
+    }
+    skip
+}
+
+#[cold]
+fn unresolved(resolved: Resolved, request: Request<'_>) -> Error {
+    let lossy = |bytes: &[u8], limit: usize| {
+        String::from_utf8_lossy(&bytes[..bytes.len().min(limit)]).into_owned()
+    };
+    if let Resolved::UnknownSubcommand(entry) = resolved {
+        return Error::UnknownSubcommand {
+            container: entry.spec.name.to_ascii_uppercase(),
+            sub: lossy(request.get(1), UNKNOWN_COMMAND_ECHO_BYTES),
+        };
+    }
+    let mut args = String::new();
+    for arg in request.iter().skip(1) {
+        if args.len() >= UNKNOWN_COMMAND_ECHO_BYTES {
+            break;
+        }
+        args.push_str(&format!("'{}' ", lossy(arg, UNKNOWN_COMMAND_ECHO_BYTES - args.len())));
+    }
+    let name = lossy(request.get(0), UNKNOWN_COMMAND_ECHO_BYTES);
+    Error::UnknownCommand(format!("'{name}', with args beginning with: {args}"))
+}

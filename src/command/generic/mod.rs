@@ -1,0 +1,57 @@
+//! Commands on keys of any type, and on whole databases.
+
+mod database;
+mod delete;
+mod expire;
+mod inspect;
+mod object;
+mod rename;
+mod walk;
+
+use super::spec::Command;
+use crate::keyspace::{Entry, Garbage};
+use crate::memory::lazyfree;
+
+pub const COMMANDS: &[Command] = &[
+    rename::COPY,
+    database::DBSIZE,
+    delete::DEL,
+    inspect::EXISTS,
+    expire::EXPIRE,
+    expire::EXPIREAT,
+    expire::EXPIRETIME,
+    database::FLUSHALL,
+    database::FLUSHDB,
+    walk::KEYS,
+    rename::MOVE,
+    object::OBJECT,
+    expire::PERSIST,
+    expire::PEXPIRE,
+    expire::PEXPIREAT,
+    expire::PEXPIRETIME,
+    expire::PTTL,
+    walk::RANDOMKEY,
+    rename::RENAME,
+    rename::RENAMENX,
+    walk::SCAN,
+    database::SWAPDB,
+    inspect::TOUCH,
+    expire::TTL,
+    inspect::TYPE,
+    delete::UNLINK,
+];
+
+/// Frees an entry that was taken out of its table: elsewhere, if that could take long.
+pub fn free_entry(entry: Entry) {
+    if entry.heap_bytes() >= lazyfree::LARGE_FROM_BYTES {
+        lazyfree::drop_later(entry, 1);
+    }
+}
+
+/// Frees what a flush took out: elsewhere, if that could take long.
+fn free_garbage(garbage: Garbage) {
+    let objects = garbage.len();
+    if objects >= lazyfree::MANY_FROM_OBJECTS {
+        lazyfree::drop_later(garbage, objects);
+    }
+}

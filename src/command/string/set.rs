@@ -1,0 +1,262 @@
+//! Giving a key a string: SET with its options, and the older commands that SET has taken over.
+
+use super::expiry::{MILLISECONDS, SECONDS, Time, TimeForm, UNIX_MILLISECONDS, UNIX_SECONDS};
+use super::{next_value, reply_value};
+use crate::command::args::Args;
+use crate::command::call::Call;
+use crate::command::errors::Error;
+use crate::command::spec::{Arg, Command, Flags, Group, KeyFlags, KeySpec};
+use crate::keyspace::{Deadline, View};
+
+const SET_CONDITION: &[Arg] = &[
+    Arg::word("nx", "NX"),
+    Arg::word("xx", "XX"),
+    Arg::string("ifeq-value").token("IFEQ").since("8.4.0"),
+];
+
+const SET_EXPIRATION: &[Arg] = &[
+    SECONDS.since("2.6.12"),
+    MILLISECONDS.since("2.6.12"),
+    UNIX_SECONDS.since("6.2.0"),
+    UNIX_MILLISECONDS.since("6.2.0"),
+    Arg::word("keepttl", "KEEPTTL").since("6.0.0"),
+];
+
+pub const SET: Command = Command {
+    name: "set",
+    summary: "Gives a key a string, whatever the key held before.",
+    since: "1.0.0",
+    group: Group::String,
+    complexity: "O(1)",
+    arity: -3,
+    flags: Flags::WRITE.union(Flags::DENYOOM),
+    keys: &[KeySpec {
+        notes: "RW and ACCESS because of the option GET",
+        ..KeySpec::one(
+            1,
+            KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE).union(KeyFlags::VARIABLE_FLAGS),
+        )
+    }],
+    args: &[
+        Arg::key("key", 0),
+        Arg::string("value"),
+        Arg::one_of("condition", SET_CONDITION).optional().since("2.6.12"),
+        Arg::word("get", "GET").optional().since("6.2.0"),
+        Arg::one_of("expiration", SET_EXPIRATION).optional(),
+    ],
+    history: &[
+        ("2.6.12", "The options EX, PX, NX and XX."),
+        ("6.0.0", "The option KEEPTTL."),
+        ("6.2.0", "The options GET, EXAT and PXAT."),
+        ("7.0.0", "NX and GET may be combined."),
+        ("8.4.0", "The option IFEQ."),
+    ],
+    reply: "OK, or null if the condition does not hold; with GET the value before, or null",
+    handler: Some(set),
+    ..Command::NEW
+};
+
+/// On what SET depends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Condition<'a> {
+    #[default]
+    None,
+    /// NX: there is no such key.
+    Absent,
+    /// XX: there is.
+    Present,
+    /// IFEQ: the key holds this.
+    Equals(&'a [u8]),
+}
+
+impl Condition<'_> {
+    fn holds(self, keys: &View<'_>, key: &[u8]) -> bool {
+        match self {
+            Condition::None => true,
+            Condition::Absent => keys.peek(key).is_none(),
+            Condition::Present => keys.peek(key).is_some(),
+            Condition::Equals(expected) => {
+                keys.peek(key).is_some_and(|entry| entry.string().with(|value| value == expected))
+            }
+        }
+    }
+}
+
+/// The options of SET.
+#[derive(Clone, Copy, Debug, Default)]
+struct SetOptions<'a> {
+    condition: Condition<'a>,
+    get: bool,
+    keep_ttl: bool,
+    time: Option<Time<'a>>,
+}
+
+impl<'a> SetOptions<'a> {
+    /// Redis takes an option twice, but not two that contradict each other.
+    fn parse(args: &mut Args<'a>) -> Result<SetOptions<'a>, Error> {
+        let mut options = SetOptions::default();
+        while !args.is_done() {
+            if let Some(time) = Time::parse(args, options.time)? {
+                options.time = Some(time);
+            } else if args.skip_word("KEEPTTL") {
+                options.keep_ttl = true;
+            } else if args.skip_word("GET") {
+                options.get = true;
+            } else {
+                let condition = if args.skip_word("NX") {
+                    Condition::Absent
+                } else if args.skip_word("XX") {
+                    Condition::Present
+                } else if args.skip_word("IFEQ") {
+                    Condition::Equals(args.next()?)
+                } else {
+                    return Err(Error::Syntax);
+                };
+                let kind = std::mem::discriminant(&condition);
+                if options.condition != Condition::None && std::mem::discriminant(&options.condition) != kind {
+                    return Err(Error::Syntax);
+                }
+                options.condition = condition;
+            }
+            if options.keep_ttl && options.time.is_some() {
+                return Err(Error::Syntax);
+            }
+        }
+        Ok(options)
+    }
+}
+
+fn set(call: &mut Call<'_>) -> Result<(), Error> {
+    let key = call.args.next()?;
+    let value = next_value(&mut call.args)?;
+    if call.args.is_done() {
+        call.keys.set(key, value, Deadline::Clear);
+        call.keys.changed(1);
+        call.out.ok();
+        return Ok(());
+    }
+    let options = SetOptions::parse(&mut call.args)?;
+    let deadline = match options.time {
+        Some(time) => Deadline::At(time.deadline_ms(call.keys.now_ms, call.entry.spec.name)?),
+        None if options.keep_ttl => Deadline::Keep,
+        None => Deadline::Clear,
+    };
+    if options.get {
+        reply_value(call.out, call.keys.get(key));
+    }
+    let holds = options.condition.holds(&call.keys, key);
+    if holds {
+        call.keys.set(key, value, deadline);
+        call.keys.changed(1);
+    }
+    match (options.get, holds) {
+        (true, _) => {}
+        (false, true) => call.out.ok(),
+        (false, false) => call.out.null(),
+    }
+    Ok(())
+}
+
+pub const SETNX: Command = Command {
+    name: "setnx",
+    summary: "Gives a key a string if there is no such key yet.",
+    since: "1.0.0",
+    group: Group::String,
+    complexity: "O(1)",
+    arity: 3,
+    flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST),
+    keys: &[KeySpec::one(1, KeyFlags::OW.union(KeyFlags::INSERT))],
+    args: &[Arg::key("key", 0), Arg::string("value")],
+    deprecated: Some(("2.6.12", "`SET` with the `NX` argument")),
+    reply: "1 if the key was set, 0 if it existed",
+    handler: Some(setnx),
+    ..Command::NEW
+};
+
+fn setnx(call: &mut Call<'_>) -> Result<(), Error> {
+    let key = call.args.next()?;
+    let value = next_value(&mut call.args)?;
+    let absent = Condition::Absent.holds(&call.keys, key);
+    if absent {
+        call.keys.set(key, value, Deadline::Clear);
+        call.keys.changed(1);
+    }
+    call.out.integer(absent.into());
+    Ok(())
+}
+
+pub const SETEX: Command = Command {
+    name: "setex",
+    summary: "Gives a key a string and a time to live in seconds.",
+    since: "2.0.0",
+    group: Group::String,
+    complexity: "O(1)",
+    arity: 4,
+    flags: Flags::WRITE.union(Flags::DENYOOM),
+    keys: &[KeySpec::one(1, KeyFlags::OW.union(KeyFlags::UPDATE))],
+    args: &[Arg::key("key", 0), Arg::integer("seconds"), Arg::string("value")],
+    deprecated: Some(("2.6.12", "`SET` with the `EX` argument")),
+    reply: "OK",
+    handler: Some(setex),
+    ..Command::NEW
+};
+
+fn setex(call: &mut Call<'_>) -> Result<(), Error> {
+    set_for(call, TimeForm::Ex)
+}
+
+pub const PSETEX: Command = Command {
+    name: "psetex",
+    summary: "Gives a key a string and a time to live in milliseconds.",
+    since: "2.6.0",
+    group: Group::String,
+    complexity: "O(1)",
+    arity: 4,
+    flags: Flags::WRITE.union(Flags::DENYOOM),
+    keys: &[KeySpec::one(1, KeyFlags::OW.union(KeyFlags::UPDATE))],
+    args: &[Arg::key("key", 0), Arg::integer("milliseconds"), Arg::string("value")],
+    deprecated: Some(("2.6.12", "`SET` with the `PX` argument")),
+    reply: "OK",
+    handler: Some(psetex),
+    ..Command::NEW
+};
+
+fn psetex(call: &mut Call<'_>) -> Result<(), Error> {
+    set_for(call, TimeForm::Px)
+}
+
+fn set_for(call: &mut Call<'_>, form: TimeForm) -> Result<(), Error> {
+    let key = call.args.next()?;
+    let time = Time { form, text: call.args.next()? };
+    let deadline = time.deadline_ms(call.keys.now_ms, call.entry.spec.name)?;
+    let value = next_value(&mut call.args)?;
+    call.keys.set(key, value, Deadline::At(deadline));
+    call.keys.changed(1);
+    call.out.ok();
+    Ok(())
+}
+
+pub const GETSET: Command = Command {
+    name: "getset",
+    summary: "Gives a key a string and returns the one before.",
+    since: "1.0.0",
+    group: Group::String,
+    complexity: "O(1)",
+    arity: 3,
+    flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST),
+    keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE))],
+    args: &[Arg::key("key", 0), Arg::string("value")],
+    deprecated: Some(("6.2.0", "`SET` with the `!GET` argument")),
+    reply: "bulk string: the value before, or null",
+    handler: Some(getset),
+    ..Command::NEW
+};
+
+fn getset(call: &mut Call<'_>) -> Result<(), Error> {
+    let key = call.args.next()?;
+    let value = next_value(&mut call.args)?;
+    reply_value(call.out, call.keys.get(key));
+    call.keys.set(key, value, Deadline::Clear);
+    call.keys.changed(1);
+    Ok(())
+}

@@ -1,0 +1,640 @@
+//! One key with its value, in one allocation.
+//!
+//! The table of a shard holds only a thin pointer per key. What it points to is laid out for the size class
+//! of the allocator rather than for the compiler's convenience:
+//!
+//! ```text
+//! offset  0        1       2      3      4             8
+//!         ┌────────┬───────┬──────┬──────┬─────────────┬─────────────┬───────────────────┬─────┬─────────┐
+//!         │ kind   │ flags │ key  │ value│ access      │ deadline ms │ key len, value len│ key │ payload │
+//!         │        │       │ len  │ len  │ (AtomicU32) │ if TTL      │ if LONG (2 × u32) │     │         │
+//!         └────────┴───────┴──────┴──────┴─────────────┴─────────────┴───────────────────┴─────┴─────────┘
+//! ```
+//!
+//! A 16-byte key with a 16-byte value takes 40 bytes, 48 with a deadline. The payload is the value's bytes, an
+//! integer (8 bytes), or a pointer to an [`Object`]. Knows nothing of tables, locks or commands.
+//!
+//! # Invariants of the `unsafe` code
+//! - `Entry` owns an allocation of exactly [`Header::allocation_bytes`] bytes, aligned to 8, whose header and
+//!   key are never changed after construction except `access` (atomic) and `deadline` (through `&mut`).
+//! - All bytes of the allocation are initialised, so that slices into it may be formed.
+//! - If the kind says so, the payload is the pointer of one `Box<Object>`, which the entry owns.
+
+use super::access::Access;
+use bytes::{Bytes, BytesMut};
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// The longest value that is kept inside the entry. Larger ones are reference-counted, so that a reply can
+/// share them; below, copying costs less than the sharing (about a microsecond at this size).
+pub const MAX_INLINE_BYTES: usize = 16 * 1024;
+
+/// The longest string whose encoding Redis calls `embstr` (its `OBJ_ENCODING_EMBSTR_SIZE_LIMIT`).
+const MAX_EMBSTR_BYTES: usize = 44;
+
+/// The deadline of a key that never expires, as the wire and `EXPIRETIME` call it.
+pub const NO_DEADLINE: i64 = -1;
+
+/// A value too large or too rich to stand inside its entry.
+#[derive(Debug)]
+pub enum Object {
+    /// A string of more than [`MAX_INLINE_BYTES`].
+    String(Bytes),
+}
+
+/// A value on its way into an entry.
+#[derive(Debug)]
+pub enum Value<'a> {
+    Int(i64),
+    /// Copied into the entry, or into a buffer of its own if it is long.
+    Bytes(&'a [u8]),
+    /// Shared, unless it is short enough to be copied.
+    Shared(Bytes),
+}
+
+/// A string value in place.
+#[derive(Clone, Copy, Debug)]
+pub enum StringRef<'a> {
+    Int(i64),
+    Inline(&'a [u8]),
+    Shared(&'a Bytes),
+}
+
+const KIND_INT: u8 = 1;
+const KIND_INLINE: u8 = 2;
+const KIND_OBJECT: u8 = 3;
+
+const FLAG_DEADLINE: u8 = 1;
+const FLAG_LONG: u8 = 2;
+/// The string was modified in place, which OBJECT ENCODING shows as `raw`.
+const FLAG_RAW: u8 = 4;
+
+/// The longest key or value whose length fits the header.
+const MAX_SHORT_BYTES: usize = u8::MAX as usize;
+
+#[repr(C, align(8))]
+struct Header {
+    kind: u8,
+    flags: u8,
+    short_key_len: u8,
+    short_value_len: u8,
+    access: AtomicU32,
+}
+
+const HEADER_BYTES: usize = size_of::<Header>();
+
+/// One key with its value: see the module's head.
+#[repr(transparent)]
+pub struct Entry(NonNull<Header>);
+
+// SAFETY: an entry owns all that it points to; shared access mutates nothing but the atomic field.
+unsafe impl Send for Entry {}
+// SAFETY: as above.
+unsafe impl Sync for Entry {}
+
+/// Sizes and offsets of one entry, derived from its header or from what it shall hold.
+#[derive(Clone, Copy)]
+struct Shape {
+    deadline: bool,
+    key_len: usize,
+    payload_len: usize,
+}
+
+impl Shape {
+    fn is_long(&self) -> bool {
+        self.key_len > MAX_SHORT_BYTES || self.payload_len > MAX_SHORT_BYTES
+    }
+
+    fn lens_at(&self) -> usize {
+        HEADER_BYTES + 8 * self.deadline as usize
+    }
+
+    fn key_at(&self) -> usize {
+        self.lens_at() + 8 * self.is_long() as usize
+    }
+
+    fn payload_at(&self) -> usize {
+        self.key_at() + self.key_len
+    }
+
+    fn layout(&self) -> Layout {
+        Layout::from_size_align(self.payload_at() + self.payload_len, align_of::<Header>())
+            .expect("keys and inline values are below 4 GiB")
+    }
+}
+
+impl Entry {
+    /// Makes an entry. `deadline_ms` is a Unix time in milliseconds.
+    pub fn new(key: &[u8], value: Value<'_>, deadline_ms: Option<i64>, access: Access) -> Entry {
+        match value {
+            Value::Int(n) => Self::build(key, KIND_INT, &n.to_ne_bytes(), deadline_ms, access),
+            Value::Bytes(bytes) if bytes.len() <= MAX_INLINE_BYTES => {
+                Self::build(key, KIND_INLINE, bytes, deadline_ms, access)
+            }
+            Value::Bytes(bytes) => {
+                Self::with_object(key, Object::String(Bytes::copy_from_slice(bytes)), deadline_ms, access)
+            }
+            Value::Shared(bytes) if bytes.len() <= MAX_INLINE_BYTES => {
+                Self::build(key, KIND_INLINE, &bytes, deadline_ms, access)
+            }
+            Value::Shared(bytes) => Self::with_object(key, Object::String(bytes), deadline_ms, access),
+        }
+    }
+
+    fn with_object(key: &[u8], object: Object, deadline_ms: Option<i64>, access: Access) -> Entry {
+        let pointer = Box::into_raw(Box::new(object)) as usize;
+        Self::build(key, KIND_OBJECT, &pointer.to_ne_bytes(), deadline_ms, access)
+    }
+
+    fn build(key: &[u8], kind: u8, payload: &[u8], deadline_ms: Option<i64>, access: Access) -> Entry {
+        let shape = Shape { deadline: deadline_ms.is_some(), key_len: key.len(), payload_len: payload.len() };
+        assert!(u32::try_from(key.len()).is_ok(), "a key is at most 512 MB");
+        let layout = shape.layout();
+        let long = shape.is_long();
+        // SAFETY: the layout is not empty; every byte of it is written before the entry is handed out: the
+        // header, then deadline and lengths where the shape has them, then key and payload up to the end.
+        unsafe {
+            let base = alloc(layout);
+            let Some(pointer) = NonNull::new(base) else { handle_alloc_error(layout) };
+            pointer.cast::<Header>().write(Header {
+                kind,
+                flags: FLAG_DEADLINE * shape.deadline as u8 | FLAG_LONG * long as u8,
+                short_key_len: if long { 0 } else { key.len() as u8 },
+                short_value_len: if long { 0 } else { payload.len() as u8 },
+                access: AtomicU32::new(access.0),
+            });
+            if let Some(deadline) = deadline_ms {
+                base.add(HEADER_BYTES).cast::<i64>().write(deadline);
+            }
+            if long {
+                let lens = base.add(shape.lens_at()).cast::<u32>();
+                lens.write(key.len() as u32);
+                lens.add(1).write(payload.len() as u32);
+            }
+            base.add(shape.key_at()).copy_from_nonoverlapping(key.as_ptr(), key.len());
+            base.add(shape.payload_at()).copy_from_nonoverlapping(payload.as_ptr(), payload.len());
+            Entry(pointer.cast())
+        }
+    }
+
+    #[inline]
+    fn header(&self) -> &Header {
+        // SAFETY: the pointer is valid for the entry's life and the header is initialised.
+        unsafe { self.0.as_ref() }
+    }
+
+    #[inline]
+    fn base(&self) -> *mut u8 {
+        self.0.as_ptr().cast()
+    }
+
+    #[inline]
+    fn shape(&self) -> Shape {
+        let header = self.header();
+        let deadline = header.flags & FLAG_DEADLINE != 0;
+        if header.flags & FLAG_LONG == 0 {
+            let (key_len, payload_len) = (header.short_key_len as usize, header.short_value_len as usize);
+            return Shape { deadline, key_len, payload_len };
+        }
+        // SAFETY: a LONG entry has both lengths at this offset, which is a multiple of 8.
+        let (key_len, payload_len) = unsafe {
+            let lens = self.base().add(HEADER_BYTES + 8 * deadline as usize).cast::<u32>();
+            (lens.read() as usize, lens.add(1).read() as usize)
+        };
+        Shape { deadline, key_len, payload_len }
+    }
+
+    /// The address of the entry, for prefetching only.
+    pub fn address(&self) -> *const u8 {
+        self.base()
+    }
+
+    #[inline]
+    pub fn key(&self) -> &[u8] {
+        let shape = self.shape();
+        // SAFETY: the key's bytes lie here, initialised, and are not changed while `self` is borrowed.
+        unsafe { std::slice::from_raw_parts(self.base().add(shape.key_at()), shape.key_len) }
+    }
+
+    #[inline]
+    fn payload(&self, shape: Shape) -> &[u8] {
+        // SAFETY: as for the key.
+        unsafe { std::slice::from_raw_parts(self.base().add(shape.payload_at()), shape.payload_len) }
+    }
+
+    fn pointer_payload(&self) -> *mut Object {
+        debug_assert_eq!(self.header().kind, KIND_OBJECT);
+        // SAFETY: an OBJECT entry's payload is a pointer's bytes, not aligned.
+        unsafe { self.base().add(self.shape().payload_at()).cast::<*mut Object>().read_unaligned() }
+    }
+
+    /// The object behind the entry, if its value does not stand inside it.
+    pub fn object(&self) -> Option<&Object> {
+        // SAFETY: the pointer came from a box that this entry owns.
+        (self.header().kind == KIND_OBJECT).then(|| unsafe { &*self.pointer_payload() })
+    }
+
+    /// The value if it is a string (as all values are so far).
+    #[inline]
+    pub fn string(&self) -> StringRef<'_> {
+        let shape = self.shape();
+        match self.header().kind {
+            KIND_INT => {
+                let mut n = [0; 8];
+                n.copy_from_slice(self.payload(shape));
+                StringRef::Int(i64::from_ne_bytes(n))
+            }
+            KIND_INLINE => StringRef::Inline(self.payload(shape)),
+            // SAFETY: the pointer came from a box that this entry owns.
+            _ => match unsafe { &*self.pointer_payload() } {
+                Object::String(bytes) => StringRef::Shared(bytes),
+            },
+        }
+    }
+
+    /// Takes a large string out of an entry that is about to be replaced or dropped; an empty one stays.
+    pub fn take_shared(&mut self) -> Option<Bytes> {
+        if self.header().kind != KIND_OBJECT {
+            return None;
+        }
+        // SAFETY: the pointer came from a box that this entry owns, and `self` is borrowed exclusively.
+        match unsafe { &mut *self.pointer_payload() } {
+            Object::String(bytes) => Some(std::mem::take(bytes)),
+        }
+    }
+
+    /// Overwrites the value in place if it has the same kind and size class; `false` if it must be rebuilt.
+    /// The deadline is not touched.
+    pub fn overwrite(&mut self, value: &Value<'_>) -> bool {
+        let shape = self.shape();
+        let (kind, bytes): (u8, &[u8]) = match value {
+            Value::Int(n) => (KIND_INT, &n.to_ne_bytes()),
+            Value::Bytes(bytes) => (KIND_INLINE, bytes),
+            Value::Shared(_) => return false,
+        };
+        let same = Shape { payload_len: bytes.len(), ..shape };
+        if self.header().kind == KIND_OBJECT || same.layout() != shape.layout() {
+            return false;
+        }
+        // SAFETY: the payload has exactly this length, and `self` is borrowed exclusively.
+        unsafe {
+            self.base().add(shape.payload_at()).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+            let header = self.0.as_mut();
+            header.kind = kind;
+            header.flags &= !FLAG_RAW;
+        }
+        true
+    }
+
+    /// Marks a string that was modified in place, for OBJECT ENCODING.
+    pub fn mark_raw(&mut self) {
+        // SAFETY: `self` is borrowed exclusively.
+        unsafe { self.0.as_mut() }.flags |= FLAG_RAW;
+    }
+
+    pub fn is_raw(&self) -> bool {
+        self.header().flags & FLAG_RAW != 0
+    }
+
+    /// The inline string's bytes, to be changed in place.
+    pub fn inline_mut(&mut self) -> Option<&mut [u8]> {
+        let shape = self.shape();
+        // SAFETY: the payload's bytes lie here, and `self` is borrowed exclusively.
+        (self.header().kind == KIND_INLINE).then(|| unsafe {
+            std::slice::from_raw_parts_mut(self.base().add(shape.payload_at()), shape.payload_len)
+        })
+    }
+
+    /// Grows (with zeros) or shrinks an inline string, which must stay within [`MAX_INLINE_BYTES`]. Grows
+    /// within the allocator's size class without moving.
+    pub fn resize_inline(&mut self, len: usize) {
+        assert!(self.header().kind == KIND_INLINE && len <= MAX_INLINE_BYTES);
+        let old = self.shape();
+        let new = Shape { payload_len: len, ..old };
+        if old.is_long() != new.is_long() {
+            let mut payload = self.payload(old).to_vec();
+            payload.resize(len, 0);
+            let flags = self.header().flags & FLAG_RAW;
+            let mut entry = Self::build(self.key(), KIND_INLINE, &payload, self.deadline(), self.access());
+            // SAFETY: `entry` is owned here.
+            unsafe { entry.0.as_mut() }.flags |= flags;
+            *self = entry;
+            return;
+        }
+        // SAFETY: the allocation has the old layout; after growing, the new bytes are zeroed before anybody
+        // can see them, and the lengths in the header match the new layout.
+        unsafe {
+            let base = realloc(self.base(), old.layout(), new.layout().size());
+            let Some(pointer) = NonNull::new(base) else { handle_alloc_error(new.layout()) };
+            self.0 = pointer.cast();
+            if len > old.payload_len {
+                base.add(old.payload_at() + old.payload_len).write_bytes(0, len - old.payload_len);
+            }
+            if new.is_long() {
+                base.add(new.lens_at()).cast::<u32>().add(1).write(len as u32);
+            } else {
+                self.0.as_mut().short_value_len = len as u8;
+            }
+        }
+    }
+
+    /// Writes `data` at `offset` into the string a client sees, which grows as needed; a gap is filled with
+    /// zeros. The string is raw from then on. Growing is amortised: a short one grows within the allocator's
+    /// size classes, a long one into room that doubles, unless a reply still shares it and it must be copied.
+    pub fn write_at(&mut self, offset: usize, data: &[u8]) {
+        if let StringRef::Int(n) = self.string() {
+            let mut digits = itoa::Buffer::new();
+            let text = digits.format(n).as_bytes();
+            *self = Self::build(self.key(), KIND_INLINE, text, self.deadline(), self.access());
+        }
+        let end = offset + data.len();
+        if self.header().kind == KIND_INLINE {
+            let len = self.shape().payload_len;
+            if end <= MAX_INLINE_BYTES {
+                if end > len {
+                    self.resize_inline(end);
+                }
+            } else {
+                let mut long = BytesMut::with_capacity(end);
+                long.extend_from_slice(self.payload(self.shape()));
+                let object = Object::String(long.freeze());
+                *self = Self::with_object(self.key(), object, self.deadline(), self.access());
+            }
+        }
+        match self.inline_mut() {
+            Some(bytes) => bytes[offset..end].copy_from_slice(data),
+            None => self.edit_long(|bytes| {
+                if offset == bytes.len() {
+                    return bytes.extend_from_slice(data);
+                }
+                if end > bytes.len() {
+                    bytes.resize(end, 0);
+                }
+                bytes[offset..end].copy_from_slice(data);
+            }),
+        }
+        self.mark_raw();
+    }
+
+    /// Lets `edit` change a string that stands outside of the entry.
+    fn edit_long(&mut self, edit: impl FnOnce(&mut BytesMut)) {
+        // SAFETY: the pointer came from a box that this entry owns, and `self` is borrowed exclusively.
+        let Object::String(shared) = unsafe { &mut *self.pointer_payload() };
+        let mut bytes = std::mem::take(shared).try_into_mut().unwrap_or_else(|shared| BytesMut::from(&*shared));
+        edit(&mut bytes);
+        *shared = bytes.freeze();
+    }
+
+    /// When the key expires: Unix time in milliseconds.
+    #[inline]
+    pub fn deadline(&self) -> Option<i64> {
+        // SAFETY: an entry with the flag has its deadline behind the header, aligned.
+        (self.header().flags & FLAG_DEADLINE != 0)
+            .then(|| unsafe { self.base().add(HEADER_BYTES).cast::<i64>().read() })
+    }
+
+    /// Sets or removes the deadline; the entry moves if it gains or loses the field.
+    pub fn set_deadline(&mut self, deadline_ms: Option<i64>) {
+        match (self.header().flags & FLAG_DEADLINE != 0, deadline_ms) {
+            (true, Some(deadline)) => {
+                // SAFETY: as in `deadline`, borrowed exclusively.
+                unsafe { self.base().add(HEADER_BYTES).cast::<i64>().write(deadline) }
+            }
+            (false, None) => {}
+            _ => {
+                let (kind, flags) = (self.header().kind, self.header().flags & FLAG_RAW);
+                let payload = self.payload(self.shape());
+                let mut entry = Self::build(self.key(), kind, payload, deadline_ms, self.access());
+                // SAFETY: `entry` is owned here. The old entry loses its claim on the object, which the new
+                // one now owns, before it is dropped.
+                unsafe {
+                    entry.0.as_mut().flags |= flags;
+                    self.0.as_mut().kind = KIND_INLINE;
+                }
+                *self = entry;
+            }
+        }
+    }
+
+    /// The same value and deadline under another key. The entry is used up.
+    pub fn renamed(mut self, key: &[u8]) -> Entry {
+        let (kind, flags) = (self.header().kind, self.header().flags & FLAG_RAW);
+        let payload = self.payload(self.shape());
+        let mut entry = Self::build(key, kind, payload, self.deadline(), self.access());
+        // SAFETY: as in `set_deadline`.
+        unsafe {
+            entry.0.as_mut().flags |= flags;
+            self.0.as_mut().kind = KIND_INLINE;
+        }
+        entry
+    }
+
+    /// A copy of the value and its deadline under another key; a large string is shared.
+    pub fn copied(&self, key: &[u8], access: Access) -> Entry {
+        let value = match self.string() {
+            StringRef::Int(n) => Value::Int(n),
+            StringRef::Inline(bytes) => Value::Bytes(bytes),
+            StringRef::Shared(bytes) => Value::Shared(bytes.clone()),
+        };
+        let mut entry = Entry::new(key, value, self.deadline(), access);
+        if self.is_raw() {
+            entry.mark_raw();
+        }
+        entry
+    }
+
+    #[inline]
+    pub fn access(&self) -> Access {
+        Access(self.header().access.load(Ordering::Relaxed))
+    }
+
+    /// Records an access. Readers may race here: either's record is good.
+    #[inline]
+    pub fn set_access(&self, access: Access) {
+        let cell = &self.header().access;
+        if cell.load(Ordering::Relaxed) != access.0 {
+            cell.store(access.0, Ordering::Relaxed);
+        }
+    }
+
+    /// The type's name, as TYPE replies.
+    pub fn type_name(&self) -> &'static str {
+        match self.object() {
+            None | Some(Object::String(_)) => "string",
+        }
+    }
+
+    /// How the value is kept, as OBJECT ENCODING replies.
+    pub fn encoding_name(&self) -> &'static str {
+        match self.string() {
+            StringRef::Int(_) => "int",
+            StringRef::Inline(bytes) if bytes.len() <= MAX_EMBSTR_BYTES && !self.is_raw() => "embstr",
+            StringRef::Inline(_) | StringRef::Shared(_) => "raw",
+        }
+    }
+
+    /// Bytes allocated for the entry and what it owns, as asked of the allocator.
+    pub fn heap_bytes(&self) -> usize {
+        let object = match self.object() {
+            None => 0,
+            Some(Object::String(bytes)) => size_of::<Object>() + bytes.len(),
+        };
+        self.shape().layout().size() + object
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let layout = self.shape().layout();
+        // SAFETY: the entry owns the object (if any) and the allocation of this layout, and is never used
+        // again.
+        unsafe {
+            if self.header().kind == KIND_OBJECT {
+                drop(Box::from_raw(self.pointer_payload()));
+            }
+            dealloc(self.base(), layout);
+        }
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Entry) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Entry {}
+
+/// By key, as the table needs it.
+impl std::hash::Hash for Entry {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        state.write(self.key());
+    }
+}
+
+impl StringRef<'_> {
+    /// The length in bytes of the string a client sees.
+    pub fn len(&self) -> usize {
+        match self {
+            StringRef::Int(n) => itoa::Buffer::new().format(*n).len(),
+            StringRef::Inline(bytes) => bytes.len(),
+            StringRef::Shared(bytes) => bytes.len(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Calls `f` with the bytes a client sees.
+    #[inline]
+    pub fn with<R>(&self, f: impl FnOnce(&[u8]) -> R) -> R {
+        match self {
+            StringRef::Int(n) => f(itoa::Buffer::new().format(*n).as_bytes()),
+            StringRef::Inline(bytes) => f(bytes),
+            StringRef::Shared(bytes) => f(bytes),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(entry: &Entry) -> Vec<u8> {
+        entry.string().with(<[u8]>::to_vec)
+    }
+
+    #[test]
+    fn sizes_are_as_drawn() {
+        let key = [b'k'; 16];
+        let entry = |value, deadline| Entry::new(&key, value, deadline, Access(0));
+        assert_eq!(entry(Value::Bytes(&[b'v'; 16]), None).heap_bytes(), 40);
+        assert_eq!(entry(Value::Bytes(&[b'v'; 16]), Some(5)).heap_bytes(), 48);
+        assert_eq!(entry(Value::Int(7), None).heap_bytes(), 32);
+        assert_eq!(entry(Value::Bytes(&[b'v'; 256]), None).heap_bytes(), 8 + 8 + 16 + 256);
+    }
+
+    #[test]
+    fn every_shape_survives_every_change() {
+        for key_len in [0, 1, 16, 255, 256, 70_000] {
+            for value_len in [0, 1, 255, 256, MAX_INLINE_BYTES, MAX_INLINE_BYTES + 1, 100_000] {
+                let key: Vec<u8> = (0..key_len).map(|i| i as u8).collect();
+                let value: Vec<u8> = (0..value_len).map(|i| (i * 7) as u8).collect();
+                let mut entry = Entry::new(&key, Value::Bytes(&value), None, Access(9));
+                for deadline in [Some(1), Some(i64::MAX), None, None, Some(-5), None] {
+                    entry.set_deadline(deadline);
+                    assert_eq!(entry.deadline(), deadline);
+                    assert_eq!((entry.key(), text(&entry)), (key.as_slice(), value.clone()));
+                }
+                assert_eq!(entry.access(), Access(9));
+                entry.set_deadline(Some(77));
+                let copy = entry.copied(b"copy", Access(1));
+                let entry = entry.renamed(b"other");
+                assert_eq!((entry.key(), text(&entry), entry.deadline()), (&b"other"[..], value.clone(), Some(77)));
+                assert_eq!((copy.key(), text(&copy), copy.deadline()), (&b"copy"[..], value, Some(77)));
+            }
+        }
+    }
+
+    #[test]
+    fn writing_into_a_string_is_like_writing_into_a_vector() {
+        for start in [0, 1, 44, 250, MAX_INLINE_BYTES - 3, MAX_INLINE_BYTES, 50_000] {
+            let mut expected: Vec<u8> = (0..start).map(|i| i as u8).collect();
+            let mut entry = Entry::new(b"key", Value::Bytes(&expected), Some(3), Access(8));
+            for (offset, len) in [(0, 1), (start, 3), (start + 5, 2), (2, 300), (start + 16_000, 2_000), (17, 4)] {
+                let data: Vec<u8> = (0..len).map(|i| (i * 3) as u8).collect();
+                expected.resize(expected.len().max(offset + len), 0);
+                expected[offset..offset + len].copy_from_slice(&data);
+                entry.write_at(offset, &data);
+                assert_eq!(text(&entry), expected);
+                assert_eq!((entry.key(), entry.deadline(), entry.access()), (&b"key"[..], Some(3), Access(8)));
+            }
+        }
+        let mut number = Entry::new(b"key", Value::Int(-15), None, Access(0));
+        assert_eq!(number.encoding_name(), "int");
+        number.write_at(3, b"0");
+        assert_eq!((text(&number), number.encoding_name()), (b"-150".to_vec(), "raw"));
+    }
+
+    #[test]
+    fn a_long_string_that_a_reply_shares_is_not_changed_under_it() {
+        let mut entry = Entry::new(b"key", Value::Bytes(&[7; 20_000]), None, Access(0));
+        let StringRef::Shared(bytes) = entry.string() else { panic!("long strings are shared") };
+        let reply = bytes.clone();
+        entry.write_at(0, b"x");
+        assert_eq!((reply[0], text(&entry)[0]), (7, b'x'));
+    }
+
+    #[test]
+    fn appending_to_a_long_string_seldom_moves_it() {
+        let mut entry = Entry::new(b"key", Value::Bytes(&[7; 20_000]), None, Access(0));
+        let address = |entry: &Entry| entry.string().with(<[u8]>::as_ptr);
+        let mut moves = 0;
+        for n in 0..200_000 {
+            let before = address(&entry);
+            entry.write_at(20_000 + n, b"x");
+            moves += (address(&entry) != before) as u32;
+        }
+        assert!(moves <= 10, "{moves} moves");
+    }
+
+    #[test]
+    fn inline_strings_resize_and_overwrite_in_place() {
+        let mut entry = Entry::new(b"key", Value::Bytes(b"abc"), Some(4), Access(0));
+        entry.resize_inline(300);
+        assert_eq!(&text(&entry)[..4], b"abc\0");
+        assert_eq!(text(&entry).len(), 300);
+        entry.resize_inline(2);
+        assert_eq!((text(&entry), entry.deadline(), entry.key()), (b"ab".to_vec(), Some(4), &b"key"[..]));
+        assert!(entry.overwrite(&Value::Bytes(b"xy")));
+        assert!(!entry.overwrite(&Value::Bytes(b"xyz")));
+        entry.resize_inline(8);
+        assert!(entry.overwrite(&Value::Int(-3)));
+        assert_eq!(text(&entry), b"-3");
+        let mut large = Entry::new(b"key", Value::Bytes(&[1; 20_000]), None, Access(0));
+        assert!(!large.overwrite(&Value::Bytes(b"12345678")));
+        assert_eq!(large.take_shared().unwrap().len(), 20_000);
+    }
+}

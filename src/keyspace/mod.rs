@@ -1,0 +1,114 @@
+//! Databases: keys with values and deadlines, sharded, each shard under a lock of its own.
+//!
+//! Commands see a [`View`]: the shards that their keys need, locked before they start, in one global order
+//! (database, shard). From the inside out: [`entry`] is one key with its value, [`shard`] a lock with its
+//! table and wheel, [`Keyspace`] all shards of all databases, [`view`] what a running command may touch,
+//! [`scan`] and [`expire`] the two walks that take one shard at a time.
+//!
+//! Lock order: shards by (database, shard), nothing else inside. Whoever holds one shard without having
+//! asked for all at once never waits for another. Knows nothing of commands, clients or replies.
+
+pub mod access;
+pub mod entry;
+pub mod expire;
+pub mod hash;
+pub mod scan;
+pub mod shard;
+pub mod view;
+
+pub use entry::{Entry, StringRef, Value};
+pub use view::{Deadline, View};
+
+use hash::{KeyHash, KeyHasher};
+use shard::{Counts, Read, Shards, Table};
+use std::sync::OnceLock;
+
+/// All databases of the server.
+pub struct Keyspace {
+    databases: Box<[OnceLock<Shards>]>,
+    hasher: KeyHasher,
+    shards_per_database: usize,
+    expiry: expire::Expiry,
+}
+
+impl Keyspace {
+    /// `shards` (a power of two) per database; `workers` share the work of expiry.
+    pub fn new(databases: usize, shards: usize, workers: usize) -> Keyspace {
+        Keyspace {
+            databases: (0..databases).map(|_| OnceLock::new()).collect(),
+            hasher: KeyHasher::new(shards),
+            shards_per_database: shards,
+            expiry: expire::Expiry::new(workers),
+        }
+    }
+
+    /// The number of databases.
+    pub fn databases(&self) -> usize {
+        self.databases.len()
+    }
+
+    pub fn shards_per_database(&self) -> usize {
+        self.shards_per_database
+    }
+
+    #[inline]
+    pub fn hash(&self, key: &[u8]) -> KeyHash {
+        self.hasher.hash(key)
+    }
+
+    /// The shards of a database, which come to life with their first use.
+    ///
+    /// # Panics
+    /// If there is no such database: SELECT has checked the number.
+    #[inline]
+    pub fn shards(&self, database: usize) -> &Shards {
+        self.databases[database]
+            .get_or_init(|| Shards::new(&self.hasher, self.shards_per_database, unix_ms()))
+    }
+
+    /// The shards of a database that was used before.
+    pub fn existing(&self, database: usize) -> Option<&Shards> {
+        self.databases[database].get()
+    }
+
+    /// Keys, deadlines and sizes of a database, each shard at its own instant.
+    pub fn counts(&self, database: usize) -> Counts {
+        let mut counts = Counts::default();
+        if let Some(shards) = self.existing(database) {
+            for index in 0..shards.len() {
+                counts.add(shards.shared(index).counts());
+            }
+        }
+        counts
+    }
+
+    /// Bytes of tables and wheels of a database, without entries.
+    pub fn overhead_bytes(&self, database: usize) -> usize {
+        let Some(shards) = self.existing(database) else { return 0 };
+        (0..shards.len()).map(|index| shards.shared(index).overhead_bytes()).sum()
+    }
+
+    pub fn expiry(&self) -> &expire::Expiry {
+        &self.expiry
+    }
+}
+
+/// What a flush took out, to be dropped where it disturbs nobody.
+pub struct Garbage(pub(crate) Vec<Table>);
+
+impl Garbage {
+    /// Number of keys.
+    pub fn len(&self) -> usize {
+        self.0.iter().map(Table::len).sum()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The wall clock in Unix milliseconds.
+pub fn unix_ms() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(0, |d| d.as_millis() as i64)
+}

@@ -1,0 +1,513 @@
+//! A shard: one lock, one table of entries, and beside the table what its expiry and SCAN need.
+//!
+//! The table and its lock are a shard of a `DashMap`; the rest (timing wheel, counts, generation) is a
+//! [`Side`] that the same lock protects. All that is done to entries as members of the table (finding,
+//! inserting, removing, changing deadlines) is done here, so that table, wheel and counts stay in step. Knows
+//! nothing of databases, commands or clients.
+//!
+//! # Invariants of the `unsafe` code
+//! - A `Side` is reached only through [`SharedShard`] (as `&`) and [`ExclusiveShard`] (as `&mut`), which hold
+//!   the shard's lock in that mode; `Shards` is the only owner of both and pairs them by index.
+//! - A bucket obtained from the table is used before the table is changed again.
+
+use super::entry::Entry;
+use super::expire::Expiry;
+use super::hash::{KeyHash, KeyHasher, table_hash};
+use crate::types::wheel::Wheel;
+use ahash::RandomState;
+use crossbeam_utils::CachePadded;
+use dashmap::{DashMap, RwLock, RwLockReadGuard, RwLockWriteGuard, SharedValue};
+use hashbrown::raw::{Bucket, RawTable};
+use std::cell::UnsafeCell;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+type Slot = (Entry, SharedValue<()>);
+/// The table of one shard.
+pub type Table = RawTable<Slot>;
+
+/// A shard whose table has fewer entries than one in this many buckets gives memory back.
+const SHRINK_BELOW_ONE_IN: usize = 8;
+/// Tables of up to this many buckets are never shrunk.
+const SHRINK_FROM_BUCKETS: usize = 64;
+/// How many entries are prefetched ahead while a table is rebuilt.
+const REBUILD_LOOKAHEAD: usize = 32;
+/// A wheel is swept when it holds more than this many items beyond twice the number of deadlines.
+const WHEEL_SLACK: usize = 64;
+
+/// What a shard keeps beside its table.
+pub struct Side {
+    wheel: Wheel,
+    /// Entries that have a deadline, and the sum of those.
+    deadlines: usize,
+    deadline_sum: i128,
+    /// Counts the times at which entries moved within the table, for SCAN.
+    generation: u32,
+}
+
+/// When a shard's wheel next wants attention: Unix milliseconds, `i64::MAX` if never.
+pub struct Due(AtomicI64);
+
+/// The shards of one database.
+pub struct Shards {
+    map: DashMap<Entry, (), RandomState>,
+    sides: Box<[CachePadded<UnsafeCell<Side>>]>,
+    due: Box<[Due]>,
+}
+
+// SAFETY: the sides are reached only under the locks of their shards (see the module's head).
+unsafe impl Sync for Shards {}
+
+/// A shard locked for reading.
+pub struct SharedShard<'a> {
+    table: RwLockReadGuard<'a, Table>,
+    side: &'a Side,
+}
+
+/// A shard locked for writing.
+pub struct ExclusiveShard<'a> {
+    table: RwLockWriteGuard<'a, Table>,
+    side: &'a mut Side,
+    due: &'a Due,
+    index: usize,
+    hasher: &'a KeyHasher,
+    expiry: &'a Expiry,
+}
+
+/// Counts of one shard (or, added up, of a database).
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+pub struct Counts {
+    pub keys: usize,
+    pub deadlines: usize,
+    /// Sum of all deadlines, Unix milliseconds.
+    pub deadline_sum: i128,
+    pub buckets: usize,
+}
+
+impl Counts {
+    pub fn add(&mut self, other: Counts) {
+        self.keys += other.keys;
+        self.deadlines += other.deadlines;
+        self.deadline_sum += other.deadline_sum;
+        self.buckets += other.buckets;
+    }
+}
+
+impl Due {
+    /// Unix milliseconds, `i64::MAX` if never.
+    #[inline]
+    pub fn get(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A key expires after the millisecond of its deadline, as in Redis.
+#[inline]
+pub fn is_expired(deadline_ms: Option<i64>, now_ms: i64) -> bool {
+    deadline_ms.is_some_and(|deadline| now_ms > deadline)
+}
+
+/// When the wheel has to look at a key with this deadline.
+fn wheel_time(deadline_ms: i64) -> u64 {
+    deadline_ms.saturating_add(1).max(0) as u64
+}
+
+impl Shards {
+    pub fn new(hasher: &KeyHasher, amount: usize, now_ms: i64) -> Shards {
+        // DashMap wants at least two shards; hashing decides which are used.
+        let map = DashMap::with_hasher_and_shard_amount(hasher.state(), amount.max(2));
+        let side = || Side {
+            wheel: Wheel::new(now_ms.max(0) as u64),
+            deadlines: 0,
+            deadline_sum: 0,
+            generation: 0,
+        };
+        Shards {
+            map,
+            sides: (0..amount).map(|_| CachePadded::new(UnsafeCell::new(side()))).collect(),
+            due: (0..amount).map(|_| Due(AtomicI64::new(i64::MAX))).collect(),
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.sides.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.sides.is_empty()
+    }
+
+    pub fn due(&self, index: usize) -> &Due {
+        &self.due[index]
+    }
+
+    #[inline]
+    fn lock(&self, index: usize) -> &RwLock<Table> {
+        &self.map.shards()[index]
+    }
+
+    #[inline]
+    pub fn shared(&self, index: usize) -> SharedShard<'_> {
+        let table = self.lock(index).read();
+        // SAFETY: the shard's lock is held for reading for as long as the reference lives.
+        SharedShard { table, side: unsafe { &*self.sides[index].get() } }
+    }
+
+    #[inline]
+    pub fn exclusive<'a>(
+        &'a self,
+        index: usize,
+        hasher: &'a KeyHasher,
+        expiry: &'a Expiry,
+    ) -> ExclusiveShard<'a> {
+        let table = self.lock(index).write();
+        // SAFETY: the shard's lock is held for writing for as long as the reference lives.
+        let side = unsafe { &mut *self.sides[index].get() };
+        ExclusiveShard { table, side, due: &self.due[index], index, hasher, expiry }
+    }
+
+    /// Asks the processor for the bucket in which the key would be. A hint: costs a short read lock.
+    #[inline]
+    pub fn prefetch_bucket(&self, hash: KeyHash) {
+        let table = self.lock(hash.shard as usize).read();
+        prefetch_bucket(&table, hash.table_hash());
+    }
+
+    /// Asks the processor for the entry of the key, whose bucket should have arrived by now.
+    #[inline]
+    pub fn prefetch_entry(&self, hash: KeyHash) {
+        let table = self.lock(hash.shard as usize).read();
+        prefetch_entry(&table, hash.table_hash());
+    }
+}
+
+#[inline]
+fn prefetch(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: prefetching never faults, whatever the address.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(address.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}
+
+#[inline]
+fn prefetch_bucket(table: &Table, hash: u64) {
+    // The control bytes start where the buckets end; buckets lie before, in descending order.
+    let control = table.data_end().as_ptr().cast::<u8>();
+    let position = hash as usize & (table.buckets() - 1);
+    prefetch(control.wrapping_add(position));
+    prefetch(control.wrapping_sub((position + 1) * size_of::<Slot>()));
+}
+
+#[inline]
+fn prefetch_entry(table: &Table, hash: u64) {
+    // SAFETY: the table is not changed while the iterator lives; the bucket is read at once.
+    unsafe {
+        if let Some(bucket) = table.iter_hash(hash).next() {
+            let address = bucket.as_ref().0.address();
+            prefetch(address);
+            prefetch(address.wrapping_add(CACHE_LINE_BYTES - 16));
+        }
+    }
+}
+
+const CACHE_LINE_BYTES: usize = 64;
+
+#[inline]
+fn find(table: &Table, key: &[u8], hash: KeyHash) -> Option<Bucket<Slot>> {
+    table.find(hash.table_hash(), |slot| slot.0.key() == key)
+}
+
+fn counts(table: &Table, side: &Side) -> Counts {
+    Counts {
+        keys: table.len(),
+        deadlines: side.deadlines,
+        deadline_sum: side.deadline_sum,
+        buckets: if table.capacity() == 0 { 0 } else { table.buckets() },
+    }
+}
+
+/// The entry in bucket `index`, if there is one.
+fn at(table: &Table, index: usize) -> Option<&Entry> {
+    if table.capacity() == 0 || index >= table.buckets() {
+        return None;
+    }
+    // SAFETY: the index is within the table, whose buckets exist since it has capacity; a full bucket is
+    // initialised, and the table is borrowed while the reference lives.
+    unsafe { table.is_bucket_full(index).then(|| &table.bucket(index).as_ref().0) }
+}
+
+/// What both modes of locking allow.
+pub trait Read {
+    fn table(&self) -> &Table;
+    fn side(&self) -> &Side;
+
+    #[inline]
+    fn find(&self, key: &[u8], hash: KeyHash) -> Option<&Entry> {
+        // SAFETY: the table is borrowed while the reference lives.
+        find(self.table(), key, hash).map(|bucket| unsafe { &bucket.as_ref().0 })
+    }
+
+    fn counts(&self) -> Counts {
+        counts(self.table(), self.side())
+    }
+
+    /// Changes whenever entries may have moved within the table.
+    fn generation(&self) -> u32 {
+        self.side().generation
+    }
+
+    /// Number of buckets, full or empty; an upper bound for [`Read::at`].
+    fn buckets(&self) -> usize {
+        self.counts().buckets
+    }
+
+    /// The entry in bucket `index`, if there is one.
+    fn at(&self, index: usize) -> Option<&Entry> {
+        at(self.table(), index)
+    }
+
+    /// All entries, expired ones included.
+    fn entries(&self) -> impl Iterator<Item = &Entry> {
+        // SAFETY: the table is borrowed while the iterator and its references live.
+        unsafe { self.table().iter().map(|bucket| &bucket.as_ref().0) }
+    }
+
+    /// Bytes of the table and the wheel themselves, without the entries.
+    fn overhead_bytes(&self) -> usize {
+        self.buckets() * (size_of::<Slot>() + 1) + self.side().wheel.heap_bytes()
+    }
+
+    #[inline]
+    fn prefetch_bucket(&self, hash: KeyHash) {
+        prefetch_bucket(self.table(), hash.table_hash());
+    }
+
+    #[inline]
+    fn prefetch_entry(&self, hash: KeyHash) {
+        prefetch_entry(self.table(), hash.table_hash());
+    }
+}
+
+impl Read for SharedShard<'_> {
+    fn table(&self) -> &Table {
+        &self.table
+    }
+
+    fn side(&self) -> &Side {
+        self.side
+    }
+}
+
+impl Read for ExclusiveShard<'_> {
+    fn table(&self) -> &Table {
+        &self.table
+    }
+
+    fn side(&self) -> &Side {
+        self.side
+    }
+}
+
+impl ExclusiveShard<'_> {
+    /// The entry of `key`, whose value may be changed in place. Its deadline is changed by
+    /// [`ExclusiveShard::set_deadline`] only.
+    #[inline]
+    pub fn find_mut(&mut self, key: &[u8], hash: KeyHash) -> Option<&mut Entry> {
+        // SAFETY: the table is borrowed exclusively while the reference lives.
+        find(&self.table, key, hash).map(|bucket| unsafe { &mut bucket.as_mut().0 })
+    }
+
+    /// Adds an entry whose key is not in the table.
+    pub fn insert(&mut self, entry: Entry, hash: KeyHash) {
+        if self.table.len() == self.table.capacity() {
+            // A full table doubles. One that is worn out by removals keeps its size, with at least an eighth
+            // of its length free until the next time.
+            self.rebuild(self.table.len() + self.table.len() / 8 + 1);
+        }
+        self.count_deadline(None, entry.deadline());
+        if let Some(deadline) = entry.deadline() {
+            self.file(hash.item, deadline);
+        }
+        // SAFETY: there is room for one more, as just made sure.
+        unsafe { self.table.insert_no_grow(hash.table_hash(), (entry, SharedValue::new(()))) };
+    }
+
+    /// Puts `entry` in the place of the one with the same key, which is returned, or adds it.
+    pub fn replace(&mut self, entry: Entry, hash: KeyHash) -> Option<Entry> {
+        let Some(bucket) = find(&self.table, entry.key(), hash) else {
+            self.insert(entry, hash);
+            return None;
+        };
+        let new_deadline = entry.deadline();
+        // SAFETY: the bucket is of this table, which is borrowed exclusively and unchanged.
+        let old = std::mem::replace(unsafe { &mut bucket.as_mut().0 }, entry);
+        self.deadline_changed(old.deadline(), new_deadline, hash);
+        Some(old)
+    }
+
+    pub fn remove(&mut self, key: &[u8], hash: KeyHash) -> Option<Entry> {
+        let bucket = find(&self.table, key, hash)?;
+        let entry = self.take(bucket);
+        self.shrink_if_sparse();
+        Some(entry)
+    }
+
+    fn take(&mut self, bucket: Bucket<Slot>) -> Entry {
+        // SAFETY: the bucket is of this table and full.
+        let ((entry, _), _) = unsafe { self.table.remove(bucket) };
+        self.count_deadline(entry.deadline(), None);
+        entry
+    }
+
+    /// Changes the deadline of `key`; `false` if there is no such key.
+    pub fn set_deadline(&mut self, key: &[u8], hash: KeyHash, deadline_ms: Option<i64>) -> bool {
+        let Some(bucket) = find(&self.table, key, hash) else { return false };
+        // SAFETY: the bucket is of this table, which is borrowed exclusively and unchanged.
+        let entry = unsafe { &mut bucket.as_mut().0 };
+        let old = entry.deadline();
+        entry.set_deadline(deadline_ms);
+        self.deadline_changed(old, deadline_ms, hash);
+        true
+    }
+
+    /// A key with an item at or before its deadline needs no second one: the wheel looks at it then and files
+    /// it again.
+    fn deadline_changed(&mut self, old: Option<i64>, new: Option<i64>, hash: KeyHash) {
+        self.count_deadline(old, new);
+        if let Some(new) = new
+            && old.is_none_or(|old| new < old)
+        {
+            self.file(hash.item, new);
+        }
+    }
+
+    #[inline]
+    fn count_deadline(&mut self, old: Option<i64>, new: Option<i64>) {
+        self.side.deadlines += new.is_some() as usize;
+        self.side.deadlines -= old.is_some() as usize;
+        self.side.deadline_sum += new.unwrap_or(0) as i128 - old.unwrap_or(0) as i128;
+    }
+
+    fn file(&mut self, item: u32, deadline_ms: i64) {
+        self.side.wheel.file(item, wheel_time(deadline_ms));
+        // Keys that were deleted leave their items behind until those come up; where that adds up, sweep.
+        if self.side.wheel.len() > 2 * self.side.deadlines + WHEEL_SLACK {
+            for item in self.side.wheel.drain_all() {
+                self.look_at(item, i64::MIN, &mut |_| {});
+            }
+        }
+        self.publish_due();
+    }
+
+    fn publish_due(&self) {
+        let due = self.side.wheel.next_due().map_or(i64::MAX, |due| i64::try_from(due).unwrap_or(i64::MAX));
+        let before = self.due.get();
+        if due == before {
+            return;
+        }
+        self.due.0.store(due, Ordering::Relaxed);
+        if due < before {
+            self.expiry.wake_for(self.index, due);
+        }
+    }
+
+    /// Hands up to `limit` items that are due to the keys they stand for: expired ones are removed and passed
+    /// to `expired`, the others filed again. Returns whether more is due.
+    pub fn advance(&mut self, now_ms: i64, limit: usize, due: &mut Vec<u32>, expired: &mut dyn FnMut(Entry)) -> bool {
+        due.clear();
+        let more = self.side.wheel.advance(now_ms.max(0) as u64, due, limit);
+        for item in due.iter() {
+            prefetch_bucket(&self.table, table_hash(*item));
+        }
+        for item in due.iter() {
+            prefetch_entry(&self.table, table_hash(*item));
+        }
+        for item in due.iter() {
+            self.look_at(*item, now_ms, expired);
+        }
+        self.shrink_if_sparse();
+        self.publish_due();
+        more
+    }
+
+    /// Removes every expired key of this item and files the others that have a deadline again.
+    fn look_at(&mut self, item: u32, now_ms: i64, expired: &mut dyn FnMut(Entry)) {
+        let mut refile: Option<i64> = None;
+        loop {
+            let mut dead = None;
+            // SAFETY: the table is not changed while the iterator lives.
+            for bucket in unsafe { self.table.iter_hash(table_hash(item)) } {
+                // SAFETY: as above; the bucket is full.
+                let entry = unsafe { &bucket.as_ref().0 };
+                let Some(deadline) = entry.deadline() else { continue };
+                if self.hasher.hash(entry.key()).item != item {
+                    continue;
+                }
+                if is_expired(Some(deadline), now_ms) {
+                    dead = Some(bucket);
+                    break;
+                }
+                refile = Some(refile.map_or(deadline, |other| other.min(deadline)));
+            }
+            let Some(bucket) = dead else { break };
+            expired(self.take(bucket));
+            refile = None;
+        }
+        if let Some(deadline) = refile {
+            self.side.wheel.file(item, wheel_time(deadline));
+        }
+    }
+
+    fn shrink_if_sparse(&mut self) {
+        let buckets = self.buckets();
+        if buckets > SHRINK_FROM_BUCKETS && self.table.len() < buckets / SHRINK_BELOW_ONE_IN {
+            self.rebuild(self.table.len() * 2);
+        }
+    }
+
+    /// Moves all entries to a table with room for `capacity`. The table's own growth would fetch entry after
+    /// entry from memory; this asks for them in advance.
+    #[cold]
+    fn rebuild(&mut self, capacity: usize) {
+        self.side.generation = self.side.generation.wrapping_add(1);
+        let mut old = std::mem::replace(&mut *self.table, Table::with_capacity(capacity));
+        let mut ahead = Vec::with_capacity(REBUILD_LOOKAHEAD);
+        let mut drain = old.drain();
+        loop {
+            ahead.extend(drain.by_ref().take(REBUILD_LOOKAHEAD));
+            if ahead.is_empty() {
+                return;
+            }
+            for (entry, _) in &ahead {
+                prefetch(entry.address());
+            }
+            for slot in ahead.drain(..) {
+                let hash = self.hasher.hash(slot.0.key()).table_hash();
+                // SAFETY: the new table was made with room for all entries of the old one.
+                unsafe { self.table.insert_no_grow(hash, slot) };
+            }
+        }
+    }
+
+    /// Removes everything and returns the old table, to be dropped where it disturbs nobody.
+    pub fn clear(&mut self) -> Table {
+        self.side.generation = self.side.generation.wrapping_add(1);
+        self.side.wheel.clear();
+        self.side.deadlines = 0;
+        self.side.deadline_sum = 0;
+        self.publish_due();
+        std::mem::replace(&mut *self.table, Table::new())
+    }
+
+    /// Exchanges all contents with another shard of the same position (SWAPDB).
+    pub fn swap(&mut self, other: &mut ExclusiveShard<'_>) {
+        std::mem::swap(&mut *self.table, &mut *other.table);
+        std::mem::swap(self.side, other.side);
+        for shard in [&mut *self, other] {
+            shard.side.generation = shard.side.generation.wrapping_add(1);
+            shard.publish_due();
+        }
+    }
+}

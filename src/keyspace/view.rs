@@ -1,0 +1,513 @@
+//! What one running command sees of the keyspace: the shards of its keys, locked until it is done.
+//!
+//! A view is made by [`Keyspace::lock_keys`] and its siblings, which take all locks at once in the global
+//! order; nothing is locked later. Expired keys are invisible here even before the wheel reaches them. The
+//! view also tallies what the command did to keys, for the statistics. Knows nothing of arguments or replies.
+
+use super::access::Access;
+use super::entry::{Entry, Value};
+use super::hash::KeyHash;
+use super::shard::{Counts, ExclusiveShard, Read, SharedShard, Shards, is_expired};
+use super::{Garbage, Keyspace};
+use smallvec::SmallVec;
+use std::cell::{Cell, RefCell};
+
+/// A key whose hash is known: (address of its bytes, hash).
+#[derive(Clone, Copy)]
+pub struct Hashed {
+    address: *const u8,
+    pub hash: KeyHash,
+}
+
+impl Hashed {
+    pub fn new(key: &[u8], hash: KeyHash) -> Hashed {
+        Hashed { address: key.as_ptr(), hash }
+    }
+}
+
+/// What becomes of a key's deadline when its value is replaced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Deadline {
+    Clear,
+    Keep,
+    /// Unix milliseconds.
+    At(i64),
+}
+
+/// What a command did to keys, for the statistics.
+#[derive(Default, Debug)]
+pub struct Tally {
+    pub hits: Cell<u32>,
+    pub misses: Cell<u32>,
+    pub expired: Cell<u32>,
+    /// Changes to the data set, as `rdb_changes_since_last_save` counts them.
+    pub dirty: Cell<u64>,
+}
+
+fn bump(cell: &Cell<u32>) {
+    cell.set(cell.get() + 1);
+}
+
+enum Guard<'a> {
+    Shared(SharedShard<'a>),
+    Exclusive(ExclusiveShard<'a>),
+}
+
+struct Locked<'a> {
+    /// (database, shard): the global order.
+    place: (u32, u32),
+    guard: Guard<'a>,
+}
+
+enum Held<'a> {
+    Nothing,
+    One(Locked<'a>),
+    /// In the global order.
+    Many(Vec<Locked<'a>>),
+}
+
+/// The locked part of the keyspace.
+pub struct View<'a> {
+    keyspace: &'a Keyspace,
+    /// The selected database.
+    pub db: usize,
+    /// The time at which this command happens: Unix milliseconds.
+    pub now_ms: i64,
+    held: Held<'a>,
+    hints: &'a [Hashed],
+    next_hint: Cell<usize>,
+    /// Whether reads count as accesses (CLIENT NO-TOUCH).
+    pub touch: bool,
+    pub tally: Tally,
+    /// Expired keys that were met; removed when the locks are gone.
+    stale: RefCell<Vec<(usize, Box<[u8]>)>>,
+}
+
+/// How keys are to be locked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    Shared,
+    Exclusive,
+}
+
+fn lock<'a>(keyspace: &'a Keyspace, database: usize, shard: usize, mode: Mode) -> Locked<'a> {
+    let shards = keyspace.shards(database);
+    let guard = match mode {
+        Mode::Shared => Guard::Shared(shards.shared(shard)),
+        Mode::Exclusive => Guard::Exclusive(keyspace.exclusive(shards, shard)),
+    };
+    Locked { place: (database as u32, shard as u32), guard }
+}
+
+impl Keyspace {
+    fn view<'a>(&'a self, db: usize, now_ms: i64, hints: &'a [Hashed], held: Held<'a>) -> View<'a> {
+        View {
+            keyspace: self,
+            db,
+            now_ms,
+            held,
+            hints,
+            next_hint: Cell::new(0),
+            touch: true,
+            tally: Tally::default(),
+            stale: RefCell::default(),
+        }
+    }
+
+    /// A view of no keys, for commands that need none or lock in steps of their own.
+    pub fn lock_nothing(&self, db: usize, now_ms: i64) -> View<'_> {
+        self.view(db, now_ms, &[], Held::Nothing)
+    }
+
+    /// Locks the shards of these keys of one database.
+    #[inline]
+    pub fn lock_keys<'a>(&'a self, db: usize, now_ms: i64, keys: &'a [Hashed], mode: Mode) -> View<'a> {
+        let held = match keys {
+            [] => Held::Nothing,
+            [key] => Held::One(lock(self, db, key.hash.shard as usize, mode)),
+            keys => {
+                let mut shards: SmallVec<[u32; 32]> = keys.iter().map(|key| key.hash.shard).collect();
+                shards.sort_unstable();
+                shards.dedup();
+                let view = Held::Many(shards.iter().map(|s| lock(self, db, *s as usize, mode)).collect());
+                for key in keys {
+                    self.shards_of(&view, db, key.hash, |shard| shard.prefetch_bucket(key.hash));
+                }
+                for key in keys {
+                    self.shards_of(&view, db, key.hash, |shard| shard.prefetch_entry(key.hash));
+                }
+                view
+            }
+        };
+        self.view(db, now_ms, keys, held)
+    }
+
+    fn shards_of(&self, held: &Held<'_>, db: usize, hash: KeyHash, f: impl Fn(&dyn Prefetch)) {
+        if let Held::Many(all) = held
+            && let Ok(at) = all.binary_search_by_key(&(db as u32, hash.shard), |locked| locked.place)
+        {
+            match &all[at].guard {
+                Guard::Shared(shard) => f(shard),
+                Guard::Exclusive(shard) => f(shard),
+            }
+        }
+    }
+
+    /// Locks the shards of keys that may lie in different databases.
+    pub fn lock_places(&self, db: usize, now_ms: i64, keys: &[(usize, &[u8])], mode: Mode) -> View<'_> {
+        let mut places: Vec<(usize, usize)> =
+            keys.iter().map(|(db, key)| (*db, self.hash(key).shard as usize)).collect();
+        places.sort_unstable();
+        places.dedup();
+        let held = places.into_iter().map(|(db, shard)| lock(self, db, shard, mode)).collect();
+        self.view(db, now_ms, &[], Held::Many(held))
+    }
+
+    /// Locks every shard of `databases`, which ascend.
+    pub fn lock_databases(
+        &self,
+        db: usize,
+        now_ms: i64,
+        databases: impl Iterator<Item = usize>,
+        mode: Mode,
+    ) -> View<'_> {
+        let held = databases
+            .flat_map(|db| (0..self.shards_per_database).map(move |shard| (db, shard)))
+            .map(|(db, shard)| lock(self, db, shard, mode))
+            .collect();
+        self.view(db, now_ms, &[], Held::Many(held))
+    }
+}
+
+/// Both kinds of guard, as far as prefetching goes.
+trait Prefetch {
+    fn prefetch_bucket(&self, hash: KeyHash);
+    fn prefetch_entry(&self, hash: KeyHash);
+}
+
+impl<T: Read> Prefetch for T {
+    fn prefetch_bucket(&self, hash: KeyHash) {
+        Read::prefetch_bucket(self, hash);
+    }
+
+    fn prefetch_entry(&self, hash: KeyHash) {
+        Read::prefetch_entry(self, hash);
+    }
+}
+
+impl Guard<'_> {
+    #[inline]
+    fn find(&self, key: &[u8], hash: KeyHash) -> Option<&Entry> {
+        match self {
+            Guard::Shared(shard) => shard.find(key, hash),
+            Guard::Exclusive(shard) => shard.find(key, hash),
+        }
+    }
+
+    fn counts(&self) -> Counts {
+        match self {
+            Guard::Shared(shard) => shard.counts(),
+            Guard::Exclusive(shard) => shard.counts(),
+        }
+    }
+}
+
+impl<'a> View<'a> {
+    pub fn keyspace(&self) -> &'a Keyspace {
+        self.keyspace
+    }
+
+    #[inline]
+    fn hash(&self, key: &[u8]) -> KeyHash {
+        // Handlers ask for their keys in the order of the arguments: the next hint nearly always fits.
+        let at = self.next_hint.get();
+        match self.hints.get(at) {
+            Some(hint) if std::ptr::eq(hint.address, key.as_ptr()) => {
+                self.next_hint.set(if at + 1 == self.hints.len() { 0 } else { at + 1 });
+                hint.hash
+            }
+            _ => self.keyspace.hash(key),
+        }
+    }
+
+    #[inline]
+    fn guard(&self, db: usize, hash: KeyHash) -> &Guard<'a> {
+        match &self.held {
+            Held::One(locked) if locked.place == (db as u32, hash.shard) => &locked.guard,
+            Held::Many(all) => match all.binary_search_by_key(&(db as u32, hash.shard), |l| l.place) {
+                Ok(at) => &all[at].guard,
+                Err(_) => unlocked(),
+            },
+            _ => unlocked(),
+        }
+    }
+
+    #[inline]
+    fn exclusive(&mut self, db: usize, hash: KeyHash) -> &mut ExclusiveShard<'a> {
+        exclusive(&mut self.held, db, hash)
+    }
+
+    /// The entry of a key that has not expired, hash known.
+    #[inline]
+    fn live(&self, db: usize, key: &[u8], hash: KeyHash) -> Option<&Entry> {
+        let entry = self.guard(db, hash).find(key, hash)?;
+        if is_expired(entry.deadline(), self.now_ms) {
+            self.stale.borrow_mut().push((db, key.into()));
+            return None;
+        }
+        Some(entry)
+    }
+
+    /// The entry of `key`: counts as a hit or a miss, and as an access.
+    #[inline]
+    pub fn get(&self, key: &[u8]) -> Option<&Entry> {
+        let found = self.live(self.db, key, self.hash(key));
+        match found {
+            Some(entry) => {
+                bump(&self.tally.hits);
+                if self.touch {
+                    entry.set_access(entry.access().touched(self.now_ms));
+                }
+            }
+            None => bump(&self.tally.misses),
+        }
+        found
+    }
+
+    /// The entry of `key` in any locked database, without a trace in statistics or access times.
+    pub fn peek_in(&self, db: usize, key: &[u8]) -> Option<&Entry> {
+        self.live(db, key, self.hash(key))
+    }
+
+    /// The entry of `key`, without a trace in statistics or access times.
+    #[inline]
+    pub fn peek(&self, key: &[u8]) -> Option<&Entry> {
+        self.peek_in(self.db, key)
+    }
+
+    /// The entry of `key` without an access, but counted as a hit or a miss (EXISTS-like commands).
+    pub fn probe(&self, key: &[u8]) -> Option<&Entry> {
+        let found = self.peek(key);
+        bump(if found.is_some() { &self.tally.hits } else { &self.tally.misses });
+        found
+    }
+
+    /// The entry of `key`, to be changed in place; an access without hit or miss, as for Redis's writes.
+    #[inline]
+    pub fn update(&mut self, key: &[u8]) -> Option<&mut Entry> {
+        let (db, now_ms, hash) = (self.db, self.now_ms, self.hash(key));
+        let entry = exclusive(&mut self.held, db, hash).find_mut(key, hash)?;
+        if is_expired(entry.deadline(), now_ms) {
+            self.stale.borrow_mut().push((db, key.into()));
+            return None;
+        }
+        if self.touch {
+            entry.set_access(entry.access().touched(now_ms));
+        }
+        Some(entry)
+    }
+
+    /// The entry of `key`, to be changed in place; it is created with `initial` if there is none.
+    pub fn update_or_create(&mut self, key: &[u8], initial: Value<'_>) -> &mut Entry {
+        if self.update(key).is_none() {
+            self.set(key, initial, Deadline::Clear);
+        }
+        let (db, hash) = (self.db, self.hash(key));
+        self.exclusive(db, hash).find_mut(key, hash).expect("the key was found or created just now")
+    }
+
+    /// Gives `key` a value. Whatever it held before is gone.
+    #[inline]
+    pub fn set(&mut self, key: &[u8], value: Value<'_>, deadline: Deadline) {
+        let (db, now_ms, hash) = (self.db, self.now_ms, self.hash(key));
+        let mut expired = false;
+        let shard = self.exclusive(db, hash);
+        let Some(entry) = shard.find_mut(key, hash) else {
+            let deadline = match deadline {
+                Deadline::At(deadline) => Some(deadline),
+                Deadline::Clear | Deadline::Keep => None,
+            };
+            shard.insert(Entry::new(key, value, deadline, Access::created(now_ms)), hash);
+            return;
+        };
+        let mut access = entry.access();
+        let old = entry.deadline();
+        if is_expired(old, now_ms) {
+            expired = true;
+            access = Access::created(now_ms);
+        }
+        let new = match deadline {
+            Deadline::Clear => None,
+            Deadline::Keep => old.filter(|_| !expired),
+            Deadline::At(deadline) => Some(deadline),
+        };
+        let access = access.touched(now_ms);
+        if new == old && entry.overwrite(&value) {
+            entry.set_access(access);
+        } else {
+            shard.replace(Entry::new(key, value, new, access), hash);
+        }
+        if expired {
+            bump(&self.tally.expired);
+        }
+    }
+
+    /// Puts an entry into a locked database. Returns the one with the same key whose place it took.
+    pub fn insert_in(&mut self, db: usize, entry: Entry) -> Option<Entry> {
+        let hash = self.keyspace.hash(entry.key());
+        self.exclusive(db, hash).replace(entry, hash)
+    }
+
+    /// Takes `key` out of a locked database.
+    pub fn remove_in(&mut self, db: usize, key: &[u8]) -> Option<Entry> {
+        let hash = self.hash(key);
+        let now_ms = self.now_ms;
+        let entry = self.exclusive(db, hash).remove(key, hash)?;
+        if is_expired(entry.deadline(), now_ms) {
+            bump(&self.tally.expired);
+            return None;
+        }
+        Some(entry)
+    }
+
+    /// Takes `key` out of the selected database.
+    #[inline]
+    pub fn remove(&mut self, key: &[u8]) -> Option<Entry> {
+        self.remove_in(self.db, key)
+    }
+
+    /// Sets or clears the deadline (Unix milliseconds) of `key`; `false` if there is no such key.
+    pub fn set_deadline(&mut self, key: &[u8], deadline_ms: Option<i64>) -> bool {
+        let (db, hash) = (self.db, self.hash(key));
+        if self.live(db, key, hash).is_none() {
+            return false;
+        }
+        self.exclusive(db, hash).set_deadline(key, hash, deadline_ms)
+    }
+
+    /// States that the command changed the data set `changes` times.
+    #[inline]
+    pub fn changed(&self, changes: u64) {
+        self.tally.dirty.set(self.tally.dirty.get() + changes);
+    }
+
+    fn locked(&self, db: usize) -> impl Iterator<Item = &Guard<'a>> {
+        let all: &[Locked<'a>] = match &self.held {
+            Held::Nothing => &[],
+            Held::One(one) => std::slice::from_ref(one),
+            Held::Many(many) => many,
+        };
+        all.iter().filter(move |locked| locked.place.0 == db as u32).map(|locked| &locked.guard)
+    }
+
+    /// Counts of a locked database.
+    pub fn counts(&self, db: usize) -> Counts {
+        let mut counts = Counts::default();
+        for guard in self.locked(db) {
+            counts.add(guard.counts());
+        }
+        counts
+    }
+
+    /// All keys of a locked database that have not expired.
+    pub fn each_entry(&self, db: usize, mut f: impl FnMut(&Entry)) {
+        for guard in self.locked(db) {
+            let mut visit = |entry: &Entry| {
+                if !is_expired(entry.deadline(), self.now_ms) {
+                    f(entry);
+                }
+            };
+            match guard {
+                Guard::Shared(shard) => shard.entries().for_each(&mut visit),
+                Guard::Exclusive(shard) => shard.entries().for_each(&mut visit),
+            }
+        }
+    }
+
+    /// Empties a locked database.
+    pub fn flush(&mut self, db: usize) -> Garbage {
+        let mut tables = Vec::new();
+        if let Held::Many(all) = &mut self.held {
+            for locked in all.iter_mut().filter(|locked| locked.place.0 == db as u32) {
+                match &mut locked.guard {
+                    Guard::Exclusive(shard) => tables.push(shard.clear()),
+                    Guard::Shared(_) => panic!("a flush needs exclusive locks"),
+                }
+            }
+        }
+        Garbage(tables)
+    }
+
+    /// Exchanges the contents of two locked databases.
+    pub fn swap(&mut self, a: usize, b: usize) {
+        if a == b {
+            return;
+        }
+        let Held::Many(all) = &mut self.held else { unlocked() };
+        let first = |db: usize| all.partition_point(|locked| locked.place.0 < db as u32);
+        let (a, b) = (first(a.min(b)), first(a.max(b)));
+        let (low, high) = all.split_at_mut(b);
+        for (one, other) in low[a..].iter_mut().zip(high).take(self.keyspace.shards_per_database) {
+            match (&mut one.guard, &mut other.guard) {
+                (Guard::Exclusive(one), Guard::Exclusive(other)) => one.swap(other),
+                _ => panic!("swapping needs exclusive locks"),
+            }
+        }
+    }
+
+    /// Releases the locks, then removes the expired keys that were met. Returns the tally.
+    #[inline]
+    pub fn finish(self) -> Tally {
+        let View { keyspace, held, stale, tally, now_ms, .. } = self;
+        drop(held);
+        let stale = stale.into_inner();
+        if !stale.is_empty() {
+            let removed = keyspace.remove_expired(&stale, now_ms);
+            tally.expired.set(tally.expired.get() + removed);
+        }
+        tally
+    }
+}
+
+/// The shard of a key, locked for writing.
+#[inline]
+fn exclusive<'h, 'a>(held: &'h mut Held<'a>, db: usize, hash: KeyHash) -> &'h mut ExclusiveShard<'a> {
+    let guard = match held {
+        Held::One(locked) if locked.place == (db as u32, hash.shard) => &mut locked.guard,
+        Held::Many(all) => match all.binary_search_by_key(&(db as u32, hash.shard), |l| l.place) {
+            Ok(at) => &mut all[at].guard,
+            Err(_) => unlocked(),
+        },
+        _ => unlocked(),
+    };
+    match guard {
+        Guard::Exclusive(shard) => shard,
+        Guard::Shared(_) => panic!("a command that is not marked as writing tried to write"),
+    }
+}
+
+#[cold]
+fn unlocked() -> ! {
+    panic!("a handler asked for a key that its command's record does not name")
+}
+
+impl Keyspace {
+    #[cold]
+    fn remove_expired(&self, keys: &[(usize, Box<[u8]>)], now_ms: i64) -> u32 {
+        let mut removed = 0;
+        for (db, key) in keys {
+            let hash = self.hash(key);
+            let mut shard = self.exclusive(self.shards(*db), hash.shard as usize);
+            if shard.find(key, hash).is_some_and(|entry| is_expired(entry.deadline(), now_ms)) {
+                shard.remove(key, hash);
+                removed += 1;
+            }
+        }
+        removed
+    }
+
+    /// The shards of a database for walks that take one at a time.
+    pub(super) fn exclusive<'a>(&'a self, shards: &'a Shards, index: usize) -> ExclusiveShard<'a> {
+        shards.exclusive(index, &self.hasher, &self.expiry)
+    }
+}

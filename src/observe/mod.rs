@@ -1,0 +1,3 @@
+//! What the server tells about itself: latency figures, the slow log and the log file.
+//!
+//! Nothing here knows of commands or connections; those parts record into these structures and read them back.

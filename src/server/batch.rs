@@ -1,0 +1,123 @@
+//! A batch: the requests that were found in what a connection has received, prepared together.
+//!
+//! Nearly all the time of a random request is waiting for memory. So the keys of up to [`MAX_REQUESTS`]
+//! requests are hashed and their table buckets asked for while the next request is scanned, then their
+//! entries, and only then the first request runs.
+
+use crate::command::dispatch::{self, Resolved};
+use crate::keyspace::view::Hashed;
+use crate::resp::scan::{Found, Limits, Request, Scanner, Span};
+use crate::state::Server;
+use bytes::Bytes;
+use std::ops::Range;
+
+/// Requests that are prepared together: enough to hide the latency of memory, few enough that what was
+/// fetched first is still in the cache when it is needed.
+const MAX_REQUESTS: usize = 64;
+
+/// Keys that are fetched in advance for one batch.
+const MAX_PREFETCHED_KEYS: usize = 512;
+
+/// One prepared request.
+pub struct Prepared {
+    spans: Range<usize>,
+    keys: Range<usize>,
+    resolved: Resolved,
+    /// Where the request ends in the buffer.
+    end: usize,
+}
+
+/// Prepared requests, and the spans of one that is not complete.
+#[derive(Default)]
+pub struct Batch {
+    requests: Vec<Prepared>,
+    /// Of all prepared requests in turn, then of the incomplete one.
+    spans: Vec<Span>,
+    keys: Vec<Hashed>,
+}
+
+impl Batch {
+    /// Empties the batch. `partial` are the spans of a request that began before.
+    pub fn begin(&mut self, partial: &[Span]) {
+        self.requests.clear();
+        self.keys.clear();
+        self.spans.clear();
+        self.spans.extend_from_slice(partial);
+    }
+
+    /// Finds and prepares up to `limit` requests. Returns how the scan ended: [`Found::Request`] if the batch
+    /// is full.
+    pub fn fill(
+        &mut self,
+        server: &Server,
+        db: usize,
+        scanner: &mut Scanner,
+        buf: &[u8],
+        large: &mut Vec<Bytes>,
+        limits: Limits,
+    ) -> Found {
+        let mut first_span = 0;
+        let max_requests = if limits.authenticated { MAX_REQUESTS } else { 1 };
+        let mut found = Found::Request;
+        while self.requests.len() < max_requests {
+            found = scanner.scan(buf, limits, &mut self.spans, large);
+            if found != Found::Request {
+                break;
+            }
+            let request = Request::new(buf, large, &self.spans[first_span..]);
+            let resolved = dispatch::resolve(request);
+            let first_key = self.keys.len();
+            dispatch::hash_keys(server, resolved, request, &mut self.keys);
+            self.requests.push(Prepared {
+                spans: first_span..self.spans.len(),
+                keys: first_key..self.keys.len(),
+                resolved,
+                end: scanner.position(),
+            });
+            first_span = self.spans.len();
+        }
+        if self.requests.len() > 1 || self.keys.len() > 1 {
+            let shards = server.keyspace.shards(db);
+            let fetched = &self.keys[..self.keys.len().min(MAX_PREFETCHED_KEYS)];
+            for key in fetched {
+                shards.prefetch_bucket(key.hash);
+            }
+            for key in fetched {
+                shards.prefetch_entry(key.hash);
+            }
+        }
+        found
+    }
+
+    pub fn len(&self) -> usize {
+        self.requests.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.requests.is_empty()
+    }
+
+    /// Where request number `index` ends in the buffer.
+    pub fn end(&self, index: usize) -> usize {
+        self.requests[index].end
+    }
+
+    /// The prepared request number `index`, its record, its hashed keys.
+    #[inline]
+    pub fn get<'a>(
+        &'a self,
+        index: usize,
+        buf: &'a [u8],
+        large: &'a [Bytes],
+    ) -> (Request<'a>, Resolved, &'a [Hashed]) {
+        let prepared = &self.requests[index];
+        let request = Request::new(buf, large, &self.spans[prepared.spans.clone()]);
+        (request, prepared.resolved, &self.keys[prepared.keys.clone()])
+    }
+
+    /// The spans of the request that is not complete.
+    pub fn partial(&self) -> &[Span] {
+        let complete = self.requests.last().map_or(0, |last| last.spans.end);
+        &self.spans[complete..]
+    }
+}

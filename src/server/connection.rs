@@ -1,0 +1,516 @@
+//! One connection: receives, runs batches, sends.
+//!
+//! All of a turn happens without waiting, in the worker's scratch space: receive what there is, prepare and
+//! run the requests in it, send all replies with one write. What does not fit (an incomplete request, replies
+//! that the socket does not take) moves to buffers of the connection, which a connection without such
+//! remainders does not have. While replies wait, nothing more is read: a slow reader is slowed down, not
+//! buffered for.
+
+use super::output::{self, Output};
+use super::settings::Settings;
+use super::stream::Stream;
+use super::worker::{READ_BYTES, Scratch, Worker};
+use crate::command::dispatch::{self, Dispatcher, Flow};
+use crate::keyspace::unix_ms;
+use crate::memory;
+use crate::resp::reply::Reply;
+use crate::resp::scan::{Found, LARGE_ARG_FROM_BYTES, Limits, Request, Scanner, Span};
+use crate::state::session::Next;
+use crate::state::{Client, Session};
+use bytes::Bytes;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+
+/// Replies are sent when they have grown to this size, even in the middle of a batch.
+const FLUSH_BYTES: usize = 256 * 1024;
+
+/// A worker's reply buffer keeps at most this much memory between turns.
+const KEEP_REPLY_BYTES: usize = 512 * 1024;
+
+/// A remainder up to this size is copied to the front of the worker's read buffer; a longer one grows in
+/// place.
+const MAX_COPIED_REMAINDER_BYTES: usize = READ_BYTES / 2;
+
+/// A large argument's buffer starts with at most this size and doubles while data really arrives.
+const FIRST_LARGE_BYTES: usize = 1024 * 1024;
+
+/// Output up to this size does not count towards the limits: Redis keeps it in a static buffer.
+const UNCOUNTED_OUTPUT_BYTES: usize = 16 * 1024;
+
+/// A request that waits for the end of a CLIENT PAUSE.
+struct Deferred {
+    args: Vec<Bytes>,
+    is_write: bool,
+}
+
+/// A large argument that is being received.
+struct Receiving {
+    data: Vec<u8>,
+    /// With terminator.
+    total_bytes: usize,
+}
+
+/// How a turn ended.
+enum Step {
+    /// Go on; `more`: there may be more to read at once.
+    Continue { more: bool },
+    AwaitPause { is_write: bool },
+    AwaitShutdown,
+    Close,
+}
+
+/// A connection and its buffers. See the module's head.
+pub struct Connection {
+    worker: Rc<Worker>,
+    stream: Stream,
+    session: Session,
+    scanner: Scanner,
+    /// Bytes from the beginning of the incomplete request on.
+    remainder: Vec<u8>,
+    /// The remainder holds complete requests that have not been looked at.
+    unprocessed: bool,
+    partial_spans: Vec<Span>,
+    partial_large: Vec<Bytes>,
+    receiving: Option<Receiving>,
+    deferred: Option<Deferred>,
+    output: Output,
+    closing: bool,
+}
+
+impl Connection {
+    pub fn new(worker: Rc<Worker>, stream: Stream, client: Arc<Client>) -> Connection {
+        let authenticated = !worker.server.needs_password();
+        client.authenticated.store(authenticated, Ordering::Relaxed);
+        Connection {
+            worker,
+            stream,
+            session: Session::new(client, authenticated),
+            scanner: Scanner::new(),
+            remainder: Vec::new(),
+            unprocessed: false,
+            partial_spans: Vec::new(),
+            partial_large: Vec::new(),
+            receiving: None,
+            deferred: None,
+            output: Output::default(),
+            closing: false,
+        }
+    }
+
+    /// Serves the connection until it ends.
+    pub async fn run(mut self) {
+        let client = self.session.client.clone();
+        poll_fn(|cx| {
+            client.set_waker(cx.waker());
+            Poll::Ready(())
+        })
+        .await;
+        self.serve().await;
+        self.worker.server.clients.remove(client.id);
+        let _ = self.stream.shutdown().await;
+        drop(self);
+        memory::publish();
+    }
+
+    async fn serve(&mut self) {
+        loop {
+            let step = match poll_fn(|cx| self.poll_turn(cx)).await {
+                Ok(step) => step,
+                Err(error) => {
+                    tracing::debug!("Reading from client: {error}");
+                    return;
+                }
+            };
+            self.publish();
+            match step {
+                // Whoever has sent a whole buffer has more: let the neighbours have their turn first.
+                Step::Continue { more: true } => tokio::task::yield_now().await,
+                Step::Continue { more: false } => {}
+                Step::AwaitPause { is_write } => {
+                    let server = self.worker.server.clone();
+                    let client = self.session.client.clone();
+                    client.paused.store(true, Ordering::Relaxed);
+                    unless_killed(&client, server.pause.wait(is_write)).await;
+                    client.paused.store(false, Ordering::Relaxed);
+                }
+                Step::AwaitShutdown => {
+                    let server = self.worker.server.clone();
+                    let client = self.session.client.clone();
+                    if unless_killed(&client, server.shutdown.settled()).await != Some(false) {
+                        return;
+                    }
+                    let mut reply = Reply::new(self.session.proto);
+                    reply.error("ERR Errors trying to SHUTDOWN. Check logs.");
+                    self.output.queue(&reply, 0);
+                }
+                Step::Close => return,
+            }
+        }
+    }
+
+    /// One turn: sends what waits, receives, runs, sends.
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Step>> {
+        if self.session.client.is_killed() {
+            return Poll::Ready(Ok(Step::Close));
+        }
+        if !self.output.is_empty() {
+            let sent = ready!(self.output.poll_send(cx, &mut self.stream))?;
+            self.count_output(sent);
+        }
+        if self.closing || self.worker.server.shutdown.is_stopping() {
+            return Poll::Ready(Ok(Step::Close));
+        }
+        let worker = self.worker.clone();
+        let mut scratch = worker.scratch.borrow_mut();
+        let scratch = &mut *scratch;
+        let settings = worker.settings.get(&worker.server.config);
+        scratch.out.set_proto(self.session.proto);
+        let result = if self.deferred.is_some() {
+            self.run_deferred(cx, scratch)
+        } else {
+            match self.receive(cx, scratch, settings) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(result) => result,
+            }
+        };
+        scratch.out.clear(KEEP_REPLY_BYTES);
+        scratch.large.clear();
+        memory::publish();
+        Poll::Ready(result)
+    }
+
+    fn receive(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch, settings: Settings) -> Poll<io::Result<Step>> {
+        if self.receiving.is_some() {
+            if !ready!(self.receive_large(cx))? {
+                return Poll::Ready(Ok(Step::Continue { more: false }));
+            }
+            let remainder = std::mem::take(&mut self.remainder);
+            return Poll::Ready(self.process_owned(cx, scratch, remainder, settings, false));
+        }
+        if std::mem::take(&mut self.unprocessed) {
+            let remainder = std::mem::take(&mut self.remainder);
+            return Poll::Ready(self.process_owned(cx, scratch, remainder, settings, false));
+        }
+        let kept = self.remainder.len();
+        if kept > MAX_COPIED_REMAINDER_BYTES {
+            // A long incomplete request grows in a buffer of its own.
+            self.remainder.reserve(READ_BYTES);
+            let mut buf = ReadBuf::uninit(self.remainder.spare_capacity_mut());
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf))?;
+            let received = buf.filled().len();
+            // SAFETY: the reader has initialised this many bytes behind the vector's end.
+            unsafe { self.remainder.set_len(kept + received) };
+            if received == 0 {
+                return Poll::Ready(Ok(Step::Close));
+            }
+            self.count_input(received);
+            let remainder = std::mem::take(&mut self.remainder);
+            return Poll::Ready(self.process_owned(cx, scratch, remainder, settings, true));
+        }
+        let mut read = std::mem::take(&mut scratch.read);
+        let mut buf = ReadBuf::new(&mut read[kept..]);
+        let polled = Pin::new(&mut self.stream).poll_read(cx, &mut buf);
+        let received = buf.filled().len();
+        let result = match polled {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Ok(())) if received == 0 => Poll::Ready(Ok(Step::Close)),
+            Poll::Ready(Ok(())) => {
+                self.count_input(received);
+                read[..kept].copy_from_slice(&self.remainder);
+                self.remainder.clear();
+                let filled = kept + received;
+                let more = filled == read.len();
+                Poll::Ready(self.process(cx, scratch, &read[..filled], settings).map(|step| match step {
+                    Step::Continue { more: again } => Step::Continue { more: more || again },
+                    step => step,
+                }))
+            }
+        };
+        scratch.read = read;
+        result
+    }
+
+    fn process_owned(
+        &mut self,
+        cx: &mut Context<'_>,
+        scratch: &mut Scratch,
+        buf: Vec<u8>,
+        settings: Settings,
+        check_limit: bool,
+    ) -> io::Result<Step> {
+        if check_limit && buf.len() > settings.query_limit_bytes {
+            return Ok(self.refuse_query(buf.len()));
+        }
+        self.process(cx, scratch, &buf, settings)
+    }
+
+    #[cold]
+    fn refuse_query(&self, bytes: usize) -> Step {
+        self.worker.totals().query_buffer_disconnections.add(1);
+        tracing::warn!("Closing client that reached max query buffer length: id={} qbuf={bytes}", self.session.client.id);
+        Step::Close
+    }
+
+    /// Receives a part of a large argument; true when it is complete.
+    fn receive_large(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let Some(receiving) = &mut self.receiving else { return Poll::Ready(Ok(true)) };
+        let total = receiving.total_bytes;
+        let data = &mut receiving.data;
+        if data.len() == data.capacity() {
+            data.reserve_exact(total.min(data.capacity() * 2) - data.len());
+        }
+        let len = data.len();
+        let room = (total - len).min(data.capacity() - len);
+        let mut buf = ReadBuf::uninit(&mut data.spare_capacity_mut()[..room]);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf))?;
+        let received = buf.filled().len();
+        // SAFETY: the reader has initialised this many bytes behind the vector's end.
+        unsafe { data.set_len(len + received) };
+        if received == 0 {
+            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+        }
+        let complete = data.len() == total;
+        self.count_input(received);
+        if complete && let Some(receiving) = self.receiving.take() {
+            self.scanner.large_received(receiving.data, &mut self.partial_spans, &mut self.partial_large);
+        }
+        Poll::Ready(Ok(complete))
+    }
+
+    /// Runs all complete requests in `buf` and sends their replies; keeps the rest.
+    fn process(
+        &mut self,
+        cx: &mut Context<'_>,
+        scratch: &mut Scratch,
+        buf: &[u8],
+        settings: Settings,
+    ) -> io::Result<Step> {
+        let worker = self.worker.clone();
+        let server = &*worker.server;
+        let mut start = 0;
+        scratch.large.append(&mut self.partial_large);
+        scratch.batch.begin(&self.partial_spans);
+        self.partial_spans.clear();
+        loop {
+            let limits =
+                Limits { max_bulk_bytes: settings.max_bulk_bytes, authenticated: self.session.authenticated };
+            let Scratch { batch, large, out, .. } = scratch;
+            let found = batch.fill(server, self.session.db, &mut self.scanner, buf, large, limits);
+            let mut dispatcher = Dispatcher::new(server, worker.id, &worker.clock, unix_ms());
+            for index in 0..batch.len() {
+                let (request, resolved, keys) = batch.get(index, buf, large);
+                let flow = dispatcher.run(&mut self.session, out, request, resolved, keys);
+                if let Flow::Paused { is_write } = flow {
+                    let args = request.iter().map(Bytes::copy_from_slice).collect();
+                    self.deferred = Some(Deferred { args, is_write });
+                    self.put_back(&buf[batch.end(index)..]);
+                    self.flush(cx, scratch)?;
+                    return Ok(Step::AwaitPause { is_write });
+                }
+                if self.session.next != Next::Continue {
+                    self.put_back(&buf[batch.end(index)..]);
+                    return self.after_command(cx, scratch);
+                }
+                if self.output_exceeds(out, settings) {
+                    return Ok(self.refuse_output(out.len()));
+                }
+                if out.len() >= FLUSH_BYTES {
+                    let sent = output::try_send(cx, &mut self.stream, out)?;
+                    self.count_output(sent as u64);
+                    let blocked = sent < out.len();
+                    if blocked {
+                        self.output.queue(out, sent);
+                    }
+                    out.clear(KEEP_REPLY_BYTES);
+                    if blocked {
+                        self.put_back(&buf[batch.end(index)..]);
+                        return Ok(Step::Continue { more: false });
+                    }
+                }
+            }
+            if !batch.is_empty() {
+                start = batch.end(batch.len() - 1);
+            }
+            match found {
+                Found::Request => {
+                    // All large arguments so far belong to requests that are done.
+                    batch.begin(&[]);
+                    large.clear();
+                }
+                Found::Incomplete => {
+                    self.keep(buf, start, buf.len(), batch.partial(), large);
+                    if self.remainder.len() > settings.query_limit_bytes {
+                        return Ok(self.refuse_query(self.remainder.len()));
+                    }
+                    self.flush(cx, scratch)?;
+                    return Ok(Step::Continue { more: false });
+                }
+                Found::Large(total_bytes) => {
+                    let position = self.scanner.position();
+                    self.keep(buf, start, position, batch.partial(), large);
+                    let mut data = Vec::with_capacity(total_bytes.min(FIRST_LARGE_BYTES));
+                    data.extend_from_slice(&buf[position..]);
+                    debug_assert!(data.len() < total_bytes && total_bytes > LARGE_ARG_FROM_BYTES);
+                    self.receiving = Some(Receiving { data, total_bytes });
+                    self.flush(cx, scratch)?;
+                    return Ok(Step::Continue { more: false });
+                }
+                Found::Broken(error) => {
+                    server.counters.count_error("ERR");
+                    out.error(&format!("ERR Protocol error: {error}"));
+                    tracing::debug!("Protocol error ({error}) from client id={}", self.session.client.id);
+                    self.closing = true;
+                    self.flush(cx, scratch)?;
+                    return Ok(Step::Continue { more: false });
+                }
+            }
+        }
+    }
+
+    /// Keeps an incomplete request for the next turn: its bytes from `start` to `end`, its spans, its large
+    /// arguments.
+    fn keep(&mut self, buf: &[u8], start: usize, end: usize, partial: &[Span], large: &[Bytes]) {
+        self.remainder.extend_from_slice(&buf[start..end]);
+        self.scanner.shift(start);
+        for span in partial {
+            self.partial_spans.push(match *span {
+                Span::Buffered { start: at, len } => Span::Buffered { start: at - start as u32, len },
+                Span::Large(n) => {
+                    self.partial_large.push(large[n as usize].clone());
+                    Span::Large(self.partial_large.len() as u32 - 1)
+                }
+            });
+        }
+        if self.remainder.is_empty() {
+            self.remainder = Vec::new();
+        }
+    }
+
+    /// Keeps requests that were not run, to be scanned again from their beginning.
+    fn put_back(&mut self, rest: &[u8]) {
+        self.remainder.extend_from_slice(rest);
+        self.unprocessed = !rest.is_empty();
+        self.scanner = Scanner::new();
+    }
+
+    fn run_deferred(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> io::Result<Step> {
+        let Some(deferred) = self.deferred.take() else { return Ok(Step::Continue { more: false }) };
+        let worker = self.worker.clone();
+        let spans: Vec<Span> = (0..deferred.args.len() as u32).map(Span::Large).collect();
+        let request = Request::new(&[], &deferred.args, &spans);
+        let resolved = dispatch::resolve(request);
+        let mut keys = Vec::new();
+        dispatch::hash_keys(&worker.server, resolved, request, &mut keys);
+        let mut dispatcher = Dispatcher::new(&worker.server, worker.id, &worker.clock, unix_ms());
+        match dispatcher.run(&mut self.session, &mut scratch.out, request, resolved, &keys) {
+            Flow::Paused { .. } => {
+                let is_write = deferred.is_write;
+                self.deferred = Some(deferred);
+                Ok(Step::AwaitPause { is_write })
+            }
+            Flow::Done => self.after_command(cx, scratch),
+        }
+    }
+
+    /// Does what the last command asked the connection to do, and sends what is written.
+    fn after_command(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> io::Result<Step> {
+        match std::mem::take(&mut self.session.next) {
+            Next::CloseNow => return Ok(Step::Close),
+            Next::CloseAfterReply => {
+                self.closing = true;
+                self.flush(cx, scratch)?;
+            }
+            Next::AwaitShutdown => {
+                self.flush(cx, scratch)?;
+                return Ok(Step::AwaitShutdown);
+            }
+            Next::Continue => self.flush(cx, scratch)?,
+        }
+        Ok(Step::Continue { more: false })
+    }
+
+    /// Sends the worker's reply buffer; what the socket does not take is queued.
+    #[inline]
+    fn flush(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> io::Result<()> {
+        let out = &mut scratch.out;
+        if out.is_empty() {
+            return Ok(());
+        }
+        let sent = if self.output.is_empty() { output::try_send(cx, &mut self.stream, out)? } else { 0 };
+        self.count_output(sent as u64);
+        if sent < out.len() {
+            self.output.queue(out, sent);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn output_exceeds(&self, out: &Reply, settings: Settings) -> bool {
+        settings.output_hard_bytes != 0
+            && (out.len() + self.output.bytes()).saturating_sub(UNCOUNTED_OUTPUT_BYTES) > settings.output_hard_bytes
+    }
+
+    #[cold]
+    fn refuse_output(&self, bytes: usize) -> Step {
+        self.worker.totals().output_buffer_disconnections.add(1);
+        let id = self.session.client.id;
+        tracing::warn!("Client id={id} omem={bytes} closed for overcoming of output buffer limits.");
+        Step::Close
+    }
+
+    #[inline]
+    fn count_input(&self, bytes: usize) {
+        let totals = self.worker.totals();
+        totals.input_bytes.add(bytes as u64);
+        totals.reads.add(1);
+        add(&self.session.client.total_in_bytes, bytes as u64);
+    }
+
+    #[inline]
+    fn count_output(&self, bytes: u64) {
+        let totals = self.worker.totals();
+        totals.output_bytes.add(bytes);
+        totals.writes.add(1);
+        add(&self.session.client.total_out_bytes, bytes);
+    }
+
+    /// Brings the connection's public record up to date.
+    #[inline]
+    fn publish(&self) {
+        let client = &self.session.client;
+        let receiving = self.receiving.as_ref().map_or(0, |r| r.data.capacity());
+        let query_bytes = self.remainder.len();
+        client.query_bytes.store(query_bytes, Ordering::Relaxed);
+        client.query_free_bytes.store(self.remainder.capacity() - query_bytes, Ordering::Relaxed);
+        client.args_bytes.store(receiving, Ordering::Relaxed);
+        client.output_bytes.store(self.output.bytes(), Ordering::Relaxed);
+        client.output_chunks.store(self.output.chunks(), Ordering::Relaxed);
+        let memory = size_of::<Connection>() + size_of::<Client>() + self.remainder.capacity() + receiving
+            + self.output.bytes();
+        client.memory_bytes.store(memory, Ordering::Relaxed);
+    }
+}
+
+/// Adds to a number that only this connection's task writes.
+fn add(cell: &std::sync::atomic::AtomicU64, n: u64) {
+    cell.store(cell.load(Ordering::Relaxed) + n, Ordering::Relaxed);
+}
+
+/// Waits for `future`, or until the connection is killed.
+async fn unless_killed<F: Future>(client: &Client, future: F) -> Option<F::Output> {
+    let mut future = std::pin::pin!(future);
+    poll_fn(|cx| {
+        if client.is_killed() {
+            return Poll::Ready(None);
+        }
+        future.as_mut().poll(cx).map(Some)
+    })
+    .await
+}

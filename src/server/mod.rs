@@ -1,0 +1,173 @@
+//! The running server: listeners, workers, connections, the clock, shutdown.
+//!
+//! [`run`] is the whole life of the process after its configuration is known.
+
+pub mod banner;
+pub mod batch;
+pub mod connection;
+pub mod cron;
+pub mod listener;
+pub mod output;
+pub mod settings;
+pub mod stream;
+pub mod worker;
+
+use crate::command::table;
+use crate::config::Config;
+use crate::keyspace::{Keyspace, access, unix_ms};
+use crate::memory;
+use crate::observe::latency::LatencyMonitor;
+use crate::observe::slowlog::SlowLog;
+use crate::state::counters::Counters;
+use crate::state::shutdown::{self, Shutdown};
+use crate::state::{Clients, Server};
+use rand::Rng;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+/// Connections get this long to send what is written when the server stops.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Builds the shared state of a server with this configuration.
+pub fn build(config: Config, config_file: Option<PathBuf>) -> Server {
+    let workers = config.io_threads();
+    let mut rng = rand::rng();
+    let run_id = (0..40).map(|_| char::from_digit(rng.random_range(0..16), 16).unwrap_or('0')).collect();
+    let executable = std::env::current_exe().map(|p| p.display().to_string()).unwrap_or_default();
+    let slowlog = SlowLog::new(config.slowlog_max_len() as usize);
+    Server {
+        keyspace: Keyspace::new(config.databases() as usize, config.keyspace_shards() as usize, workers),
+        config,
+        config_file,
+        executable,
+        clients: Clients::default(),
+        counters: Counters::new(workers, table::table().all.len()),
+        slowlog,
+        latency: LatencyMonitor::new(),
+        pause: Default::default(),
+        shutdown: Shutdown::default(),
+        run_id,
+        started: Instant::now(),
+        started_at_ms: unix_ms(),
+        tcp_port: AtomicU32::new(0),
+        workers,
+    }
+}
+
+/// Serves until somebody asks for the end. Returns the process's exit code.
+pub fn run(config: Config, config_file: Option<PathBuf>) -> i32 {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!("Cannot start the runtime: {error}");
+            return 1;
+        }
+    };
+    runtime.block_on(serve(config, config_file))
+}
+
+async fn serve(config: Config, config_file: Option<PathBuf>) -> i32 {
+    let server = Arc::new(build(config, config_file));
+    server.apply_settings();
+    let listeners = match listener::open(&server.config) {
+        Ok(listeners) if listeners.is_empty() => {
+            tracing::error!("Configured to not listen anywhere, exiting.");
+            return 1;
+        }
+        Ok(listeners) => listeners,
+        Err(error) => {
+            tracing::error!("{error}");
+            return 1;
+        }
+    };
+    let port = listeners.iter().find_map(|listener| listener.address().1).unwrap_or(0);
+    server.tcp_port.store(port as u32, Ordering::Relaxed);
+
+    let mut threads = Vec::new();
+    let mut senders = Vec::new();
+    for id in 0..server.workers {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        match worker::start(id, server.clone(), receiver) {
+            Ok(thread) => threads.push(thread),
+            Err(error) => {
+                tracing::error!("Cannot start worker {id}: {error}");
+                return 1;
+            }
+        }
+        senders.push(sender);
+    }
+    let mut addresses: Vec<String> = listeners.iter().map(|listener| listener.address().0).collect();
+    banner::print(&server, &addresses);
+    addresses.clear();
+    memory::mark_startup();
+    let accepting: Vec<_> = listeners
+        .into_iter()
+        .map(|listener| tokio::spawn(listener.serve(server.clone(), senders.clone())))
+        .collect();
+    let cron = tokio::spawn(cron::run(server.clone()));
+    tracing::info!("Ready to accept connections tcp");
+    until_shutdown(&server).await;
+
+    for task in &accepting {
+        task.abort();
+    }
+    for task in accepting {
+        let _ = task.await;
+    }
+    cron.abort();
+    drop(senders);
+    for client in server.clients.all() {
+        client.wake();
+    }
+    let drained = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|t| drop(t.join())));
+    if tokio::time::timeout(DRAIN, drained).await.is_err() {
+        tracing::warn!("Some clients did not take their replies in time");
+    }
+    tracing::warn!("Nuthatch is now ready to exit, bye bye...");
+    0
+}
+
+/// Waits for SHUTDOWN or a signal.
+async fn until_shutdown(server: &Server) {
+    let (mut terminate, mut interrupt) =
+        match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+            (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
+            (Err(error), _) | (_, Err(error)) => {
+                tracing::error!("Cannot watch for signals: {error}");
+                server.shutdown.requested().await;
+                return;
+            }
+        };
+    let asked = server.shutdown.requested();
+    tokio::pin!(asked);
+    loop {
+        tokio::select! {
+            _ = &mut asked => break,
+            _ = terminate.recv() => {
+                tracing::warn!("Received SIGTERM scheduling shutdown...");
+                server.shutdown.request(shutdown::Request::default());
+            }
+            _ = interrupt.recv() => {
+                tracing::warn!("Received SIGINT scheduling shutdown...");
+                server.shutdown.request(shutdown::Request::default());
+            }
+        }
+    }
+    tracing::warn!("User requested shutdown...");
+}
+
+impl Server {
+    /// Copies directives to where the hot paths read them. Called at start and after CONFIG SET.
+    pub fn apply_settings(&self) {
+        use crate::config::EvictionPolicy;
+        let policy = self.config.maxmemory_policy();
+        let lfu = matches!(policy, EvictionPolicy::AllkeysLfu | EvictionPolicy::VolatileLfu);
+        access::configure(lfu, self.config.lfu_log_factor() as u32, self.config.lfu_decay_time() as u32);
+        self.counters.track_latency.store(self.config.latency_tracking(), Ordering::Relaxed);
+        self.slowlog.set_max_len(self.config.slowlog_max_len() as usize);
+    }
+}

@@ -1,0 +1,141 @@
+//! A worker: one thread, one runtime, the connections it was given, its share of expiry.
+
+use super::connection::Connection;
+use super::settings::CachedSettings;
+use super::stream::Accepted;
+use crate::memory;
+use crate::resp::reply::Reply;
+use crate::state::counters::WorkerTotals;
+use crate::state::{Client, Server};
+use bytes::Bytes;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// Bytes read from a socket at once. A worker has one such buffer: what is not a whole request moves to the
+/// connection.
+pub const READ_BYTES: usize = 64 * 1024;
+
+/// How often idle connections are looked for and memory is published without traffic.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
+/// A connection on its way to a worker.
+pub struct Assignment {
+    pub stream: Accepted,
+    pub client: Arc<Client>,
+}
+
+/// A worker's scratch space, used by whichever connection is running. Nothing in it outlives a turn.
+pub struct Scratch {
+    pub read: Box<[u8]>,
+    pub out: Reply,
+    pub batch: super::batch::Batch,
+    pub large: Vec<Bytes>,
+}
+
+/// What the tasks of one worker share.
+pub struct Worker {
+    pub id: usize,
+    pub server: Arc<Server>,
+    pub clock: quanta::Clock,
+    pub scratch: RefCell<Scratch>,
+    pub settings: CachedSettings,
+}
+
+impl Worker {
+    /// The worker's own statistics.
+    pub fn totals(&self) -> &WorkerTotals {
+        &self.server.counters.worker(self.id).totals
+    }
+}
+
+/// Starts worker number `id`. It ends when the sender is dropped and its connections are closed.
+pub fn start(
+    id: usize,
+    server: Arc<Server>,
+    assignments: mpsc::UnboundedReceiver<Assignment>,
+) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(format!("worker-{id}")).spawn(move || {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                tracing::error!("Cannot start worker {id}: {error}");
+                return;
+            }
+        };
+        let local = tokio::task::LocalSet::new();
+        local.block_on(&runtime, serve(id, server, assignments));
+    })
+}
+
+async fn serve(id: usize, server: Arc<Server>, mut assignments: mpsc::UnboundedReceiver<Assignment>) {
+    let worker = Rc::new(Worker {
+        id,
+        server: server.clone(),
+        clock: quanta::Clock::new(),
+        scratch: RefCell::new(Scratch {
+            read: vec![0; READ_BYTES].into(),
+            out: Reply::default(),
+            batch: super::batch::Batch::default(),
+            large: Vec::new(),
+        }),
+        settings: CachedSettings::default(),
+    });
+    tokio::task::spawn_local(expire(worker.clone()));
+    tokio::task::spawn_local(keep_house(worker.clone()));
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        tokio::select! {
+            assignment = assignments.recv() => {
+                let Some(Assignment { stream, client }) = assignment else { break };
+                match stream.register() {
+                    Ok(stream) => {
+                        connections.spawn_local(Connection::new(worker.clone(), stream, client).run());
+                    }
+                    Err(error) => {
+                        tracing::warn!("Cannot serve a connection: {error}");
+                        server.clients.remove(client.id);
+                    }
+                }
+            }
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+        }
+    }
+    while connections.join_next().await.is_some() {}
+}
+
+async fn expire(worker: Rc<Worker>) {
+    let totals = worker.totals();
+    worker
+        .server
+        .keyspace
+        .expire_forever(worker.id, |round| {
+            totals.expired_keys.add(round.expired);
+            totals.dirty.add(round.expired);
+            totals.expire_nanos.add(round.took.as_nanos() as u64);
+            memory::publish();
+        })
+        .await;
+}
+
+async fn keep_house(worker: Rc<Worker>) {
+    loop {
+        tokio::time::sleep(HOUSEKEEPING).await;
+        memory::publish();
+        let timeout_secs = worker.server.config.timeout();
+        if timeout_secs <= 0 {
+            continue;
+        }
+        let now_ms = crate::keyspace::unix_ms();
+        for client in worker.server.clients.all() {
+            let idle_ms = now_ms - client.last_active_ms.load(std::sync::atomic::Ordering::Relaxed);
+            if client.worker == worker.id && idle_ms / 1000 > timeout_secs as i64 {
+                tracing::debug!("Closing idle client");
+                client.kill();
+            }
+        }
+    }
+}

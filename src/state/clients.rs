@@ -1,0 +1,194 @@
+//! The client table: one record per connection, which CLIENT LIST, KILL and INFO read while the connection
+//! runs on its own worker.
+//!
+//! A connection writes its record after each turn with plain relaxed stores; others only read it, or raise
+//! its kill flag and wake it.
+
+use parking_lot::{Mutex, RwLock};
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::task::Waker;
+
+/// How a connection came in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Transport {
+    Tcp,
+    Unix,
+}
+
+/// What a client said of itself.
+#[derive(Clone, Default, Debug)]
+pub struct Names {
+    pub name: Vec<u8>,
+    pub lib_name: Vec<u8>,
+    pub lib_ver: Vec<u8>,
+    pub user: Vec<u8>,
+}
+
+/// One connection, as the rest of the server sees it.
+pub struct Client {
+    pub id: u64,
+    pub transport: Transport,
+    /// `ip:port`, or `path:0` of a Unix socket.
+    pub addr: String,
+    pub laddr: String,
+    pub fd: i32,
+    /// Unix milliseconds.
+    pub created_ms: i64,
+    pub worker: usize,
+    pub names: Mutex<Names>,
+    pub db: AtomicUsize,
+    /// Protocol version, 2 or 3.
+    pub resp: AtomicU8,
+    pub authenticated: AtomicBool,
+    pub no_evict: AtomicBool,
+    pub no_touch: AtomicBool,
+    /// The connection is waiting for the end of a CLIENT PAUSE.
+    pub paused: AtomicBool,
+    /// Unix milliseconds of the last command.
+    pub last_active_ms: AtomicI64,
+    /// Number of the last command in the table, `u32::MAX` if there was none.
+    pub last_command: AtomicU32,
+    pub query_bytes: AtomicUsize,
+    pub query_free_bytes: AtomicUsize,
+    pub args_bytes: AtomicUsize,
+    /// Bytes that wait in the output queue, in how many chunks.
+    pub output_bytes: AtomicUsize,
+    pub output_chunks: AtomicUsize,
+    /// Memory of the connection itself, buffers included.
+    pub memory_bytes: AtomicUsize,
+    pub total_in_bytes: AtomicU64,
+    pub total_out_bytes: AtomicU64,
+    pub total_commands: AtomicU64,
+    killed: AtomicBool,
+    /// Wakes the connection's task, to look at its flags. A task's waker never changes.
+    waker: OnceLock<Waker>,
+}
+
+impl Client {
+    /// `addr` and `laddr` are as CLIENT LIST shows them.
+    pub fn new(id: u64, transport: Transport, addr: String, laddr: String, fd: i32, worker: usize) -> Client {
+        let now_ms = crate::keyspace::unix_ms();
+        Client {
+            id,
+            transport,
+            addr,
+            laddr,
+            fd,
+            created_ms: now_ms,
+            worker,
+            names: Mutex::new(Names { user: b"default".to_vec(), ..Names::default() }),
+            db: AtomicUsize::new(0),
+            resp: AtomicU8::new(2),
+            authenticated: AtomicBool::new(false),
+            no_evict: AtomicBool::new(false),
+            no_touch: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
+            last_active_ms: AtomicI64::new(now_ms),
+            last_command: AtomicU32::new(u32::MAX),
+            query_bytes: AtomicUsize::new(0),
+            query_free_bytes: AtomicUsize::new(0),
+            args_bytes: AtomicUsize::new(0),
+            output_bytes: AtomicUsize::new(0),
+            output_chunks: AtomicUsize::new(0),
+            memory_bytes: AtomicUsize::new(0),
+            total_in_bytes: AtomicU64::new(0),
+            total_out_bytes: AtomicU64::new(0),
+            total_commands: AtomicU64::new(0),
+            killed: AtomicBool::new(false),
+            waker: OnceLock::new(),
+        }
+    }
+
+    /// Whether the peer is on this machine.
+    pub fn is_local(&self) -> bool {
+        self.transport == Transport::Unix
+            || self.addr.parse::<std::net::SocketAddr>().is_ok_and(|addr| addr.ip().to_canonical().is_loopback())
+    }
+
+    /// Asks the connection to close. Replies that wait are not delivered.
+    pub fn kill(&self) {
+        self.killed.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Makes the connection's task look at its flags.
+    pub fn wake(&self) {
+        if let Some(waker) = self.waker.get() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Called by the connection's task once, at its beginning.
+    pub fn set_waker(&self, waker: &Waker) {
+        self.waker.get_or_init(|| waker.clone());
+    }
+
+    pub fn is_killed(&self) -> bool {
+        self.killed.load(Ordering::Acquire)
+    }
+}
+
+/// All connections of the server.
+#[derive(Default)]
+pub struct Clients {
+    by_id: RwLock<BTreeMap<u64, Arc<Client>>>,
+    last_id: AtomicU64,
+    /// Connections that are open or being set up, for `maxclients`.
+    count: AtomicUsize,
+    rejected: AtomicU64,
+}
+
+impl Clients {
+    /// Counts a connection that was turned away.
+    pub fn count_rejected(&self) {
+        self.rejected.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Connections that were turned away since start.
+    pub fn rejected(&self) -> u64 {
+        self.rejected.load(Ordering::Relaxed)
+    }
+
+    /// Connections accepted since start.
+    pub fn accepted(&self) -> u64 {
+        self.last_id.load(Ordering::Relaxed)
+    }
+
+    /// Adds up how many connections each worker serves.
+    pub fn count_by_worker(&self, load: &mut [usize]) {
+        for client in self.by_id.read().values() {
+            load[client.worker] += 1;
+        }
+    }
+
+    /// A new connection's number. Numbers are never used again.
+    pub fn next_id(&self) -> u64 {
+        self.last_id.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    pub fn add(&self, client: Arc<Client>) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.by_id.write().insert(client.id, client);
+    }
+
+    pub fn remove(&self, id: u64) {
+        if self.by_id.write().remove(&id).is_some() {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    pub fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    pub fn get(&self, id: u64) -> Option<Arc<Client>> {
+        self.by_id.read().get(&id).cloned()
+    }
+
+    /// All connections, oldest first, as of one instant.
+    pub fn all(&self) -> Vec<Arc<Client>> {
+        self.by_id.read().values().cloned().collect()
+    }
+}

@@ -1,0 +1,261 @@
+//! Statistics: per worker, so that counting costs a plain addition, and summed when they are read.
+//!
+//! Each worker writes only its own cells; anybody may read them. Resetting records the current values as the
+//! new zero, so that nobody ever writes another's cell.
+
+use crate::observe::histogram::Histogram;
+use crossbeam_utils::CachePadded;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// At most this many different error codes are counted; a flood of invented codes switches the counting off,
+/// as in Redis.
+const MAX_ERROR_CODES: usize = 128;
+
+/// A number that one thread writes and any may read.
+#[derive(Default)]
+pub struct Count(AtomicU64);
+
+impl Count {
+    /// Adds `n`. Only the thread that owns the cell may call this.
+    #[inline]
+    pub fn add(&self, n: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+macro_rules! totals {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// The counters of one worker.
+        #[derive(Default)]
+        pub struct WorkerTotals { $($(#[$doc])* pub $name: Count,)* }
+
+        /// Sums over all workers since start or reset.
+        #[derive(Clone, Copy, Default, Debug)]
+        pub struct Totals { $($(#[$doc])* pub $name: u64,)* }
+
+        impl Totals {
+            fn add(&mut self, worker: &WorkerTotals) {
+                $(self.$name = self.$name.wrapping_add(worker.$name.get());)*
+            }
+
+            fn since(&self, zero: &Totals) -> Totals {
+                Totals { $($name: self.$name.wrapping_sub(zero.$name),)* }
+            }
+        }
+    };
+}
+
+totals! {
+    commands,
+    input_bytes,
+    output_bytes,
+    keyspace_hits,
+    keyspace_misses,
+    expired_keys,
+    /// Keys that a command found expired before the wheel had reached them.
+    expired_lazily,
+    /// Changes to the data set.
+    dirty,
+    reads,
+    writes,
+    error_replies,
+    query_buffer_disconnections,
+    output_buffer_disconnections,
+    acl_denied_auth,
+    acl_denied_cmd,
+    /// Nanoseconds spent in expiry.
+    expire_nanos,
+    /// Batches of requests that were executed, and their nanoseconds.
+    batches,
+    batch_nanos,
+}
+
+/// What is known of one command (or subcommand) on one worker.
+#[derive(Default)]
+pub struct CommandCounts {
+    pub calls: Count,
+    pub nanos: Count,
+    pub rejected: Count,
+    pub failed: Count,
+    histogram: OnceLock<Box<Histogram>>,
+}
+
+impl CommandCounts {
+    /// Counts one finished call. Only the owning worker may call this.
+    #[inline]
+    pub fn record(&self, nanos: u64, failed: bool, histogram: bool) {
+        self.calls.add(1);
+        self.nanos.add(nanos);
+        self.failed.add(failed as u64);
+        if histogram {
+            self.histogram.get_or_init(Box::default).record(nanos);
+        }
+    }
+}
+
+/// The statistics of one worker.
+pub struct WorkerCounters {
+    pub totals: WorkerTotals,
+    /// By number in the command table.
+    pub commands: Box<[CommandCounts]>,
+}
+
+/// One command's statistics over all workers.
+#[derive(Default)]
+pub struct CommandTotals {
+    pub calls: u64,
+    pub nanos: u64,
+    pub rejected: u64,
+    pub failed: u64,
+}
+
+/// All statistics of the server.
+pub struct Counters {
+    workers: Box<[CachePadded<WorkerCounters>]>,
+    zero: Mutex<Zero>,
+    /// `latency-tracking`.
+    pub track_latency: AtomicBool,
+    errors: Mutex<BTreeMap<String, u64>>,
+    /// Most clients and largest buffers since start (INFO clients).
+    pub instant: Instantaneous,
+}
+
+#[derive(Default)]
+struct Zero {
+    totals: Totals,
+    commands: Vec<CommandTotals>,
+    histograms: Vec<Option<Box<Histogram>>>,
+}
+
+/// Rates per second, sampled by the server's clock.
+#[derive(Default)]
+pub struct Instantaneous {
+    pub ops_per_sec: AtomicU64,
+    pub input_bytes_per_sec: AtomicU64,
+    pub output_bytes_per_sec: AtomicU64,
+}
+
+impl Counters {
+    /// `commands` is the size of the command table.
+    pub fn new(workers: usize, commands: usize) -> Counters {
+        let worker = || {
+            CachePadded::new(WorkerCounters {
+                totals: WorkerTotals::default(),
+                commands: (0..commands).map(|_| CommandCounts::default()).collect(),
+            })
+        };
+        Counters {
+            workers: (0..workers).map(|_| worker()).collect(),
+            zero: Mutex::default(),
+            track_latency: AtomicBool::new(true),
+            errors: Mutex::default(),
+            instant: Instantaneous::default(),
+        }
+    }
+
+    #[inline]
+    pub fn worker(&self, worker: usize) -> &WorkerCounters {
+        &self.workers[worker]
+    }
+
+    /// Sums since start, resets notwithstanding.
+    pub fn raw(&self) -> Totals {
+        let mut totals = Totals::default();
+        for worker in &self.workers {
+            totals.add(&worker.totals);
+        }
+        totals
+    }
+
+    /// Sums since start or the last reset.
+    pub fn totals(&self) -> Totals {
+        self.raw().since(&self.zero.lock().totals)
+    }
+
+    fn raw_command(&self, id: usize) -> CommandTotals {
+        let mut sum = CommandTotals::default();
+        for worker in &self.workers {
+            let counts = &worker.commands[id];
+            sum.calls += counts.calls.get();
+            sum.nanos += counts.nanos.get();
+            sum.rejected += counts.rejected.get();
+            sum.failed += counts.failed.get();
+        }
+        sum
+    }
+
+    /// Statistics of command number `id` since start or the last reset.
+    pub fn command(&self, id: usize) -> CommandTotals {
+        let mut sum = self.raw_command(id);
+        if let Some(zero) = self.zero.lock().commands.get(id) {
+            sum.calls -= zero.calls;
+            sum.nanos -= zero.nanos;
+            sum.rejected -= zero.rejected;
+            sum.failed -= zero.failed;
+        }
+        sum
+    }
+
+    fn raw_histogram(&self, id: usize) -> Option<Box<Histogram>> {
+        let mut merged: Option<Box<Histogram>> = None;
+        for histogram in self.workers.iter().filter_map(|w| w.commands[id].histogram.get()) {
+            merged.get_or_insert_default().merge(histogram);
+        }
+        merged
+    }
+
+    /// The latency histogram (nanoseconds) of command number `id`, if it was called since start or reset.
+    pub fn histogram(&self, id: usize) -> Option<Box<Histogram>> {
+        let merged = self.raw_histogram(id)?;
+        if let Some(Some(zero)) = self.zero.lock().histograms.get(id) {
+            merged.subtract(zero);
+        }
+        (merged.count() > 0).then_some(merged)
+    }
+
+    fn commands(&self) -> usize {
+        self.workers.first().map_or(0, |w| w.commands.len())
+    }
+
+    /// CONFIG RESETSTAT.
+    pub fn reset(&self) {
+        let mut zero = self.zero.lock();
+        zero.totals = self.raw();
+        zero.commands = (0..self.commands()).map(|id| self.raw_command(id)).collect();
+        zero.histograms = (0..self.commands()).map(|id| self.raw_histogram(id)).collect();
+        self.errors.lock().clear();
+    }
+
+    /// LATENCY HISTOGRAM's reset of some commands, or of all.
+    pub fn reset_histograms(&self, ids: impl Iterator<Item = usize>) {
+        let mut zero = self.zero.lock();
+        let commands = self.commands();
+        zero.histograms.resize_with(commands, || None);
+        for id in ids {
+            zero.histograms[id] = self.raw_histogram(id);
+        }
+    }
+
+    /// Counts an error reply with this code (the first word of its line).
+    pub fn count_error(&self, code: &str) {
+        let mut errors = self.errors.lock();
+        if let Some(count) = errors.get_mut(code) {
+            *count += 1;
+        } else if errors.len() < MAX_ERROR_CODES {
+            errors.insert(code.to_owned(), 1);
+        }
+    }
+
+    /// Error replies by code.
+    pub fn errors(&self) -> Vec<(String, u64)> {
+        self.errors.lock().iter().map(|(code, count)| (code.clone(), *count)).collect()
+    }
+}

@@ -1,0 +1,51 @@
+//! What all connections share: the parts of the server, sessions, the client table, statistics.
+//!
+//! Commands work on these; the `server` folder sets them up and drives them. Nothing here reads a socket.
+
+pub mod clients;
+pub mod counters;
+pub mod pause;
+pub mod session;
+pub mod shutdown;
+
+pub use clients::{Client, Clients};
+pub use session::Session;
+
+use crate::config::Config;
+use crate::keyspace::Keyspace;
+use crate::observe::latency::LatencyMonitor;
+use crate::observe::slowlog::SlowLog;
+use counters::Counters;
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// The server as commands see it.
+pub struct Server {
+    pub config: Config,
+    /// The file that CONFIG REWRITE rewrites.
+    pub config_file: Option<PathBuf>,
+    /// As it was started, for INFO.
+    pub executable: String,
+    pub keyspace: Keyspace,
+    pub clients: Clients,
+    pub counters: Counters,
+    pub slowlog: SlowLog,
+    pub latency: LatencyMonitor,
+    pub pause: pause::Pause,
+    pub shutdown: shutdown::Shutdown,
+    /// 40 hexadecimal digits, new with every start.
+    pub run_id: String,
+    pub started: Instant,
+    /// Unix milliseconds.
+    pub started_at_ms: i64,
+    /// The TCP port in use (it may have been chosen by the system), 0 if there is none.
+    pub tcp_port: std::sync::atomic::AtomicU32,
+    pub workers: usize,
+}
+
+impl Server {
+    /// Whether a new connection has to authenticate first.
+    pub fn needs_password(&self) -> bool {
+        !self.config.requirepass().is_empty()
+    }
+}
