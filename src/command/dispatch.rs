@@ -7,12 +7,11 @@ use super::args::Args;
 use super::call::Call;
 use super::errors::Error;
 use super::keyspec;
-use super::spec::{Flags, Scope};
+use super::spec::{Databases, Flags, Scope};
 use super::table::{Entry, table};
 use crate::keyspace::View;
 use crate::keyspace::view::{Hashed, Mode};
 use crate::memory;
-use crate::observe::slowlog;
 use crate::resp::reply::Reply;
 use crate::resp::scan::Request;
 use crate::state::counters::WorkerCounters;
@@ -114,7 +113,7 @@ impl<'a> Dispatcher<'a> {
             last_raw: clock.raw(),
             track_latency: server.counters.track_latency.load(Ordering::Relaxed),
             slower_than_micros: server.config.slowlog_log_slower_than(),
-            latency_threshold_ms: server.config.latency_monitor_threshold(),
+            latency_threshold_ms: server.config.latency_monitor_threshold() as i64,
             now_ms,
         }
     }
@@ -225,7 +224,8 @@ impl<'a> Dispatcher<'a> {
             Scope::Custom(places) => {
                 let mut args = Args::new(request, entry.first_arg());
                 let mut found = Vec::new();
-                places(&mut args, db, &mut found)?;
+                let databases = Databases { selected: db, count: keyspace.databases() };
+                places(&mut args, databases, &mut found)?;
                 let places: SmallVec<[(usize, &[u8]); 4]> =
                     found.into_iter().map(|(db, at)| (db, request.get(at))).collect();
                 keyspace.lock_places(db, now_ms, &places, mode)
@@ -305,7 +305,7 @@ impl<'a> Dispatcher<'a> {
         let flags = entry.spec.flags;
         if self.latency_threshold_ms > 0 && micros as i64 / 1000 >= self.latency_threshold_ms {
             let event = if flags.contains(Flags::FAST) { "fast-command" } else { "command" };
-            self.server.latency.record(event, micros / 1000, self.now_ms / 1000);
+            self.server.latency.add(event, self.now_ms / 1000, micros / 1000);
         }
         if self.slower_than_micros < 0
             || (micros as i64) < self.slower_than_micros
@@ -314,14 +314,13 @@ impl<'a> Dispatcher<'a> {
             return;
         }
         let name = session.client.names.lock().name.clone();
-        let args = request.iter().collect::<Vec<_>>();
-        self.server.slowlog.push(slowlog::Record {
-            unix_secs: self.now_ms / 1000,
+        self.server.slowlog.push(
+            self.now_ms / 1000,
             micros,
-            args: &args,
-            client_addr: session.client.addr.as_bytes(),
-            client_name: &name,
-        });
+            request.iter(),
+            &session.client.addr,
+            &name,
+        );
     }
 }
 

@@ -12,7 +12,6 @@ pub enum Error {
     Syntax,
     WrongType,
     NotInteger,
-    NotInt32,
     /// An integer, but not of 32 bits.
     NotInt32,
     NotFloat,
@@ -41,6 +40,7 @@ pub enum Error {
     LfuNotSelected,
     LcsLenAndIdx,
     LcsTooLarge,
+    LcsNoMemory,
     /// The full name of the command.
     WrongArity(String),
     /// The name as sent, then the first arguments as sent.
@@ -96,9 +96,6 @@ impl fmt::Display for Error {
             Error::Syntax => "ERR syntax error",
             Error::WrongType => "WRONGTYPE Operation against a key holding the wrong kind of value",
             Error::NotInteger => "ERR value is not an integer or out of range",
-            Error::NotInt32 => {
-                "ERR value is out of range, value must between -2147483648 and 2147483647"
-            }
             Error::NotInt32 => "ERR value is out of range, value must between -2147483648 and 2147483647",
             Error::NotFloat => "ERR value is not a valid float",
             Error::NotFloatOrHex => "ERR min or max is not a float",
@@ -132,6 +129,9 @@ impl fmt::Display for Error {
             }
             Error::LcsTooLarge => {
                 "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len"
+            }
+            Error::LcsNoMemory => {
+                "ERR Insufficient memory, failed allocating transient memory for LCS"
             }
             Error::WrongArity(name) => {
                 return write!(f, "ERR wrong number of arguments for '{name}' command");
