@@ -7,7 +7,7 @@ use super::args::Args;
 use super::call::Call;
 use super::errors::Error;
 use super::keyspec;
-use super::spec::{Flags, Scope};
+use super::spec::{Databases, Flags, Scope};
 use super::table::{Entry, table};
 use crate::keyspace::View;
 use crate::keyspace::view::{Hashed, Mode};
@@ -114,7 +114,7 @@ impl<'a> Dispatcher<'a> {
             last_raw: clock.raw(),
             track_latency: server.counters.track_latency.load(Ordering::Relaxed),
             slower_than_micros: server.config.slowlog_log_slower_than(),
-            latency_threshold_ms: server.config.latency_monitor_threshold(),
+            latency_threshold_ms: server.config.latency_monitor_threshold() as i64,
             now_ms,
         }
     }
@@ -225,7 +225,8 @@ impl<'a> Dispatcher<'a> {
             Scope::Custom(places) => {
                 let mut args = Args::new(request, entry.first_arg());
                 let mut found = Vec::new();
-                places(&mut args, db, &mut found)?;
+                let databases = Databases { selected: db, count: keyspace.databases() };
+                places(&mut args, databases, &mut found)?;
                 let places: SmallVec<[(usize, &[u8]); 4]> =
                     found.into_iter().map(|(db, at)| (db, request.get(at))).collect();
                 keyspace.lock_places(db, now_ms, &places, mode)

@@ -40,6 +40,7 @@ pub enum Error {
     LfuNotSelected,
     LcsLenAndIdx,
     LcsTooLarge,
+    LcsNoMemory,
     /// The full name of the command.
     WrongArity(String),
     /// The name as sent, then the first arguments as sent.
@@ -125,6 +126,9 @@ impl fmt::Display for Error {
             }
             Error::LcsTooLarge => {
                 "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len"
+            }
+            Error::LcsNoMemory => {
+                "ERR Insufficient memory, failed allocating transient memory for LCS"
             }
             Error::WrongArity(name) => {
                 return write!(f, "ERR wrong number of arguments for '{name}' command");

@@ -505,9 +505,12 @@ impl ExclusiveShard<'_> {
     pub fn swap(&mut self, other: &mut ExclusiveShard<'_>) {
         std::mem::swap(&mut *self.table, &mut *other.table);
         std::mem::swap(self.side, other.side);
-        for shard in [&mut *self, other] {
-            shard.side.generation = shard.side.generation.wrapping_add(1);
-            shard.publish_due();
-        }
+        self.moved_in();
+        other.moved_in();
+    }
+
+    fn moved_in(&mut self) {
+        self.side.generation = self.side.generation.wrapping_add(1);
+        self.publish_due();
     }
 }
