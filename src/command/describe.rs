@@ -3,7 +3,7 @@
 //! The shapes (which level is a map, which a set, what is a status line) are Redis 7.2's, because client
 //! libraries decode them. Knows records and the reply writer.
 
-use super::spec::{Arg, ArgKind, Begin, Command, Find, Flags, KeyFlags, KeySpec};
+use super::spec::{Acl, Arg, ArgKind, Begin, Command, Find, Flags, KeyFlags, KeySpec};
 use super::table::Entry;
 use crate::resp::reply::Reply;
 
@@ -20,7 +20,7 @@ pub fn info(out: &mut Reply, entry: &Entry) {
     out.integer(range.first);
     out.integer(range.last);
     out.integer(range.step);
-    let categories = super::spec::Acl::NAMES.iter().filter(|(category, _)| acl.contains(*category));
+    let categories = Acl::NAMES.iter().filter(|(category, _)| acl.contains(*category));
     status_set(out, "@", categories.map(|(_, name)| *name));
     out.set(spec.tips.len());
     for tip in spec.tips {

@@ -169,7 +169,7 @@ impl<'a> Dispatcher<'a> {
                 entry.spec.name,
             )));
         }
-        if !session.authenticated && !flags.contains(Flags::NO_AUTH) {
+        if !session.authenticated && !flags.contains(Flags::NO_AUTH) && self.server.needs_password() {
             return Err(Error::NoAuth);
         }
         if flags.contains(Flags::DENYOOM) {
@@ -191,10 +191,10 @@ impl<'a> Dispatcher<'a> {
         if let Some(entry) = entry {
             self.counters.commands[entry.id].rejected.add(1);
         }
-        if begins_silent(session) || session.reply_mode == ReplyMode::Off {
-            return;
+        begin_reply(session);
+        if !ends_silent(session) {
+            out.error(&error.to_string());
         }
-        out.error(&error.to_string());
         self.count_error(error);
     }
 
@@ -244,7 +244,8 @@ impl<'a> Dispatcher<'a> {
         keys: &[Hashed],
     ) {
         let Some(handler) = entry.spec.handler else { return };
-        let silent = begins_silent(session);
+        begin_reply(session);
+        session.client.last_command.store(entry.id as u32, Ordering::Relaxed);
         let before = out.len();
         let result = match self.lock(session, entry, request, keys) {
             Err(error) => Err(error),
@@ -275,14 +276,14 @@ impl<'a> Dispatcher<'a> {
             out.error(&error.to_string());
             self.count_error(&error);
         }
-        if silent || session.reply_mode == ReplyMode::Off {
+        if session.reply_mode != ReplyMode::On && ends_silent(session) {
             out.truncate(before);
         }
         if session.next == Next::CloseNow {
             out.truncate(0);
         }
         let client = &session.client;
-        client.last_command.store(entry.id as u32, Ordering::Relaxed);
+        client.count_command();
         client.last_active_ms.store(self.now_ms, Ordering::Relaxed);
         let raw = self.clock.raw();
         let nanos = self.clock.delta_as_nanos(std::mem::replace(&mut self.last_raw, raw), raw);
@@ -325,14 +326,24 @@ impl<'a> Dispatcher<'a> {
     }
 }
 
-/// Whether the reply of the command that begins now is skipped (CLIENT REPLY SKIP); steps the mode on.
+/// A command begins: what CLIENT REPLY SKIP said of the next command now holds for this one.
 #[inline]
-fn begins_silent(session: &mut Session) -> bool {
-    let skip = session.reply_mode == ReplyMode::SkipNext;
-    if skip {
-        session.reply_mode = ReplyMode::On;
+fn begin_reply(session: &mut Session) {
+    if session.reply_mode == ReplyMode::SkipNext {
+        session.reply_mode = ReplyMode::Skip;
     }
-    skip
+}
+
+/// A command ends: whether its reply is not sent.
+fn ends_silent(session: &mut Session) -> bool {
+    match session.reply_mode {
+        ReplyMode::On | ReplyMode::SkipNext => false,
+        ReplyMode::Off => true,
+        ReplyMode::Skip => {
+            session.reply_mode = ReplyMode::On;
+            true
+        }
+    }
 }
 
 #[cold]

@@ -12,6 +12,7 @@ pub enum Error {
     Syntax,
     WrongType,
     NotInteger,
+    NotInt32,
     /// An integer, but not of 32 bits.
     NotInt32,
     NotFloat,
@@ -47,7 +48,10 @@ pub enum Error {
     UnknownCommand(String),
     /// Container and subcommand as sent.
     UnknownSubcommand { container: String, sub: String },
+    /// Container, and subcommand as sent.
+    SubcommandSyntax { container: String, sub: String },
     NoAuth,
+    HelloNoAuth,
     WrongPass,
     NoPasswordSet,
     NoProto,
@@ -56,7 +60,9 @@ pub enum Error {
     OutOfRange,
     OutOfRangePositive,
     TimeoutNotFloat,
+    TimeoutNotInteger,
     TimeoutNegative,
+    TimeoutOutOfRange,
     NotAllowedInContext(&'static str),
     /// Any other message of one place, with its code (`ERR …`).
     Other(Cow<'static, str>),
@@ -94,6 +100,7 @@ impl fmt::Display for Error {
             Error::NotInt32 => {
                 "ERR value is out of range, value must between -2147483648 and 2147483647"
             }
+            Error::NotInt32 => "ERR value is out of range, value must between -2147483648 and 2147483647",
             Error::NotFloat => "ERR value is not a valid float",
             Error::NotFloatOrHex => "ERR min or max is not a float",
             Error::Overflow => "ERR increment or decrement would overflow",
@@ -137,7 +144,18 @@ impl fmt::Display for Error {
             Error::UnknownSubcommand { container, sub } => {
                 return write!(f, "ERR unknown subcommand '{sub}'. Try {container} HELP.");
             }
+            Error::SubcommandSyntax { container, sub } => {
+                return write!(
+                    f,
+                    "ERR unknown subcommand or wrong number of arguments for '{sub}'. Try {container} HELP."
+                );
+            }
             Error::NoAuth => "NOAUTH Authentication required.",
+            Error::HelloNoAuth => {
+                "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> \
+                 AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol \
+                 version at the same time"
+            }
             Error::WrongPass => "WRONGPASS invalid username-password pair or user is disabled.",
             Error::NoPasswordSet => {
                 "ERR AUTH <password> called without any password configured for the default user. Are you \
@@ -149,6 +167,8 @@ impl fmt::Display for Error {
             Error::OutOfRange => "ERR value is out of range",
             Error::OutOfRangePositive => "ERR value is out of range, must be positive",
             Error::TimeoutNotFloat => "ERR timeout is not a float or out of range",
+            Error::TimeoutNotInteger => "ERR timeout is not an integer or out of range",
+            Error::TimeoutOutOfRange => "ERR timeout is out of range",
             Error::TimeoutNegative => "ERR timeout is negative",
             Error::NotAllowedInContext(what) => return write!(f, "ERR {what}"),
             Error::Other(line) => line,

@@ -322,7 +322,6 @@ mod tests {
             assert_eq!(directive.id.directive().name, directive.name);
             assert!(!directive.summary.is_empty());
         }
-        assert!(COUNT > 200, "{COUNT}");
         assert_eq!(lookup(b"no-such-thing"), None);
     }
 }

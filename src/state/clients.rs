@@ -107,6 +107,17 @@ impl Client {
             || self.addr.parse::<std::net::SocketAddr>().is_ok_and(|addr| addr.ip().to_canonical().is_loopback())
     }
 
+    /// Seconds since the connection was made.
+    pub fn age_secs(&self, now_ms: i64) -> i64 {
+        (now_ms - self.created_ms).max(0) / 1000
+    }
+
+    /// Counts a command. Only the connection's own task may call this.
+    #[inline]
+    pub fn count_command(&self) {
+        self.total_commands.store(self.total_commands.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
     /// Asks the connection to close. Replies that wait are not delivered.
     pub fn kill(&self) {
         self.killed.store(true, Ordering::Release);
@@ -177,6 +188,12 @@ impl Clients {
         if self.by_id.write().remove(&id).is_some() {
             self.count.fetch_sub(1, Ordering::Relaxed);
         }
+    }
+
+    /// Closes a connection. To all who look it is gone at once.
+    pub fn kill(&self, client: &Client) {
+        self.remove(client.id);
+        client.kill();
     }
 
     pub fn count(&self) -> usize {

@@ -11,8 +11,10 @@ pub enum ReplyMode {
     #[default]
     On,
     Off,
-    /// The reply of the next command is not sent, nor that of CLIENT REPLY SKIP itself.
+    /// CLIENT REPLY SKIP was the last command: the reply of the next one is not sent.
     SkipNext,
+    /// The command that runs was preceded by CLIENT REPLY SKIP.
+    Skip,
 }
 
 /// What the connection does after the command that is running.
@@ -51,12 +53,40 @@ impl Session {
             next: Next::Continue,
         }
     }
-}
-
-impl Session {
     /// SELECT.
     pub fn select(&mut self, db: usize) {
         self.db = db;
         self.client.db.store(db, Ordering::Relaxed);
+    }
+
+    /// HELLO's choice of the protocol.
+    pub fn set_proto(&mut self, proto: Proto) {
+        self.proto = proto;
+        self.client.resp.store(proto.number(), Ordering::Relaxed);
+    }
+
+    pub fn set_authenticated(&mut self, authenticated: bool) {
+        self.authenticated = authenticated;
+        self.client.authenticated.store(authenticated, Ordering::Relaxed);
+    }
+
+    /// CLIENT NO-TOUCH.
+    pub fn set_no_touch(&mut self, no_touch: bool) {
+        self.no_touch = no_touch;
+        self.client.no_touch.store(no_touch, Ordering::Relaxed);
+    }
+
+    /// RESET: everything as for a new connection, but for what the client library said of itself.
+    pub fn reset(&mut self, authenticated: bool) {
+        self.select(0);
+        self.set_proto(Proto::default());
+        self.set_authenticated(authenticated);
+        self.set_no_touch(false);
+        self.client.no_evict.store(false, Ordering::Relaxed);
+        self.client.names.lock().name.clear();
+        // A reply that CLIENT REPLY SKIP suppresses stays suppressed, as in Redis.
+        if self.reply_mode != ReplyMode::Skip {
+            self.reply_mode = ReplyMode::On;
+        }
     }
 }

@@ -2,12 +2,11 @@
 
 use crate::command::call::Call;
 use crate::command::errors::Error;
-use crate::command::keyspec::{self, FoundKey};
-use crate::command::spec::{Acl, Arg, Command, Flags, Group, Scope};
+use crate::command::keyspec;
+use crate::command::spec::{Acl, Arg, Command, Flags, Group, KeyFlags, Scope};
 use crate::command::table::{Entry, table};
 use crate::command::{describe, help};
 use crate::types::glob;
-use smallvec::SmallVec;
 
 /// What all records of the family have in common.
 const BASE: Command = Command {
@@ -216,16 +215,16 @@ fn get_keys(call: &mut Call<'_>) -> Result<(), Error> {
 fn get_keys_and_flags(call: &mut Call<'_>) -> Result<(), Error> {
     let keys = inner_keys(call)?;
     call.out.array(keys.len());
-    for (key, found) in keys {
+    for (key, flags) in keys {
         call.out.array(2);
         call.out.bulk(key);
-        describe::key_flags(call.out, found.flags);
+        describe::key_flags(call.out, flags);
     }
     Ok(())
 }
 
 /// The keys of the command that stands in the arguments.
-fn inner_keys<'a>(call: &Call<'a>) -> Result<SmallVec<[(&'a [u8], FoundKey); 8]>, Error> {
+fn inner_keys<'a>(call: &Call<'a>) -> Result<Vec<(&'a [u8], KeyFlags)>, Error> {
     let request = call.args.request().tail(call.args.position());
     let entry = table().find(request.get(0)).and_then(|entry| {
         let has_sub = request.len() > 1 && !entry.subcommands.is_empty();
@@ -239,7 +238,7 @@ fn inner_keys<'a>(call: &Call<'a>) -> Result<SmallVec<[(&'a [u8], FoundKey); 8]>
         return Err(Error::line("ERR Invalid number of arguments specified for command"));
     }
     let found = keyspec::keys(spec, request)?;
-    Ok(found.into_iter().map(|key| (request.get(key.position), key)).collect())
+    Ok(found.into_iter().map(|key| (request.get(key.position), key.flags)).collect())
 }
 
 fn show_help(call: &mut Call<'_>) -> Result<(), Error> {
