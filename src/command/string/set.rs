@@ -50,14 +50,6 @@ pub const SET: Command = Command {
         ("7.0.0", "NX and GET may be combined."),
         ("8.4.0", "The option IFEQ."),
     ],
-    find_keys: Some(|request, visit| {
-        let is_read = |arg: &[u8]| arg.eq_ignore_ascii_case(b"GET") || arg.eq_ignore_ascii_case(b"IFEQ");
-        let reads = request.iter().skip(3).any(is_read);
-        let how = if reads { KeyFlags::RW.union(KeyFlags::ACCESS) } else { KeyFlags::OW };
-        if request.len() > 1 {
-            visit(1, how.union(KeyFlags::UPDATE));
-        }
-    }),
     reply: "OK, or null if the condition does not hold; with GET the value before, or null",
     handler: Some(set),
     ..Command::NEW
@@ -65,7 +57,10 @@ pub const SET: Command = Command {
 
 /// The key is only overwritten unless GET asks for the old value.
 fn set_key(request: Request<'_>, visit: &mut dyn FnMut(usize, KeyFlags)) {
-    let reads = request.tail(3).iter().any(|arg| arg.eq_ignore_ascii_case(b"GET"));
+    let reads = request
+        .tail(3)
+        .iter()
+        .any(|arg| arg.eq_ignore_ascii_case(b"GET") || arg.eq_ignore_ascii_case(b"IFEQ"));
     visit(
         1,
         if reads {
