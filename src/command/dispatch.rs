@@ -317,7 +317,7 @@ impl<'a> Dispatcher<'a> {
         self.server.slowlog.push(
             self.now_ms / 1000,
             micros,
-            request.iter(),
+            entry.loggable(request),
             &session.client.addr,
             &name,
         );
