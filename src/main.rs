@@ -1,8 +1,7 @@
 //! The `nuthatch` binary: reads the command line, starts the log, runs the server.
 
-use nuthatch::config::choice::LogLevel;
 use nuthatch::config::cli::{self, Invocation};
-use nuthatch::observe::log::Level;
+use nuthatch::state::apply::log_level;
 use nuthatch::{observe, server};
 
 fn main() {
@@ -21,7 +20,7 @@ fn main() {
                 eprintln!("Can't chdir to '{}': {error}", config.directory().display());
                 std::process::exit(1);
             }
-            let log = match observe::log::start(level(config.loglevel()), &config.logfile()) {
+            let log = match observe::log::start(log_level(config.loglevel()), &config.logfile()) {
                 Ok(log) => log,
                 Err(error) => {
                     eprintln!("Can't open the log file: {error}");
@@ -39,14 +38,4 @@ fn main() {
         }
     };
     std::process::exit(code);
-}
-
-fn level(level: LogLevel) -> Level {
-    match level {
-        LogLevel::Debug => Level::Debug,
-        LogLevel::Verbose => Level::Verbose,
-        LogLevel::Notice => Level::Notice,
-        LogLevel::Warning => Level::Warning,
-        LogLevel::Nothing => Level::Nothing,
-    }
 }

@@ -316,7 +316,13 @@ impl<'a> Dispatcher<'a> {
             return;
         }
         let name = session.client.names.lock().name.clone();
-        self.server.slowlog.push(self.now_ms / 1000, micros, request.iter(), &session.client.addr, &name);
+        self.server.slowlog.push(
+            self.now_ms / 1000,
+            micros,
+            entry.loggable(request),
+            &session.client.addr,
+            &name,
+        );
     }
 }
 

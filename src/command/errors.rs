@@ -55,6 +55,7 @@ pub enum Error {
         container: String,
         sub: String,
     },
+    ShutdownFailed,
     NoAuth,
     HelloNoAuth,
     WrongPass,
@@ -146,6 +147,7 @@ impl fmt::Display for Error {
                     "ERR unknown subcommand or wrong number of arguments for '{sub}'. Try {container} HELP."
                 );
             }
+            Error::ShutdownFailed => "ERR Errors trying to SHUTDOWN. Check logs.",
             Error::NoAuth => "NOAUTH Authentication required.",
             Error::HelloNoAuth => {
                 "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> \

@@ -315,6 +315,9 @@ pub struct Databases {
 /// Reports position and use of each key of a request, for commands whose specifications cannot tell all.
 pub type FindKeys = fn(Request<'_>, &mut dyn FnMut(usize, KeyFlags));
 
+/// Whether argument number `index` of a request is a password or the like, which no log may show.
+pub type IsSecret = fn(Request<'_>, usize) -> bool;
+
 /// Everything that is known about one command or subcommand.
 #[derive(Clone, Copy)]
 pub struct Command {
@@ -341,6 +344,8 @@ pub struct Command {
     pub deprecated: Option<(&'static str, &'static str)>,
     /// The shape of the reply in a few words, for the generated reference.
     pub reply: &'static str,
+    /// Finds the arguments that are not to be logged, if there may be any.
+    pub is_secret: Option<IsSecret>,
     pub scope: Scope,
     /// `None` for a container, which has only subcommands.
     pub handler: Option<Handler>,
@@ -365,6 +370,7 @@ impl Command {
         history: &[],
         deprecated: None,
         reply: "",
+        is_secret: None,
         scope: Scope::Keys,
         handler: None,
         subcommands: &[],

@@ -2,6 +2,7 @@
 
 use super::spec::{Command, Flags, KeySpec, Scope};
 use super::{connection, generic, server, string};
+use crate::resp::scan::Request;
 use std::sync::LazyLock;
 
 /// A command (or subcommand) in its place.
@@ -17,7 +18,19 @@ pub struct Entry {
     pub single_key: Option<usize>,
 }
 
+/// What a log shows in the place of a secret.
+const REDACTED: &[u8] = b"(redacted)";
+
 impl Entry {
+    /// The arguments of a request for this command, as a log may show them.
+    pub fn loggable<'a>(&self, request: Request<'a>) -> impl ExactSizeIterator<Item = &'a [u8]> {
+        let is_secret = self.spec.is_secret;
+        (0..request.len()).map(move |index| {
+            let hide = is_secret.is_some_and(|is_secret| is_secret(request, index));
+            if hide { REDACTED } else { request.get(index) }
+        })
+    }
+
     pub fn is_write(&self) -> bool {
         self.spec.flags.contains(Flags::WRITE)
     }

@@ -35,6 +35,11 @@ pub fn is_lfu() -> bool {
     LFU.load(Ordering::Relaxed)
 }
 
+/// The clock of recency records, as INFO's `lru_clock` shows it.
+pub fn clock(now_ms: i64) -> u32 {
+    seconds(now_ms)
+}
+
 fn seconds(now_ms: i64) -> u32 {
     (now_ms / 1000) as u32 & SECONDS_MASK
 }

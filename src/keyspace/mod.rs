@@ -82,15 +82,30 @@ impl Keyspace {
         counts
     }
 
-    /// Bytes of tables and wheels of a database, without entries.
-    pub fn overhead_bytes(&self, database: usize) -> usize {
-        let Some(shards) = self.existing(database) else { return 0 };
-        (0..shards.len()).map(|index| shards.shared(index).overhead_bytes()).sum()
+    /// What a database takes beside its entries.
+    pub fn overhead(&self, database: usize) -> Overhead {
+        let mut overhead = Overhead::default();
+        if let Some(shards) = self.existing(database) {
+            for index in 0..shards.len() {
+                let shard = shards.shared(index);
+                overhead.table_bytes += shard.table_bytes();
+                overhead.wheel_bytes += shard.wheel_bytes();
+            }
+        }
+        overhead
     }
 
     pub fn expiry(&self) -> &expire::Expiry {
         &self.expiry
     }
+}
+
+/// Memory of a database beside its entries.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Overhead {
+    pub table_bytes: usize,
+    /// The timing wheels.
+    pub wheel_bytes: usize,
 }
 
 /// What a flush took out, to be dropped where it disturbs nobody.

@@ -25,6 +25,9 @@ type Slot = (Entry, SharedValue<()>);
 /// The table of one shard.
 pub type Table = RawTable<Slot>;
 
+/// Bytes of one bucket of a table, its control byte counted in.
+pub const BUCKET_BYTES: usize = size_of::<Slot>() + 1;
+
 /// A shard whose table has fewer entries than one in this many buckets gives memory back.
 const SHRINK_BELOW_ONE_IN: usize = 8;
 /// Tables of up to this many buckets are never shrunk.
@@ -270,9 +273,14 @@ pub trait Read {
         unsafe { self.table().iter().map(|bucket| &bucket.as_ref().0) }
     }
 
-    /// Bytes of the table and the wheel themselves, without the entries.
-    fn overhead_bytes(&self) -> usize {
-        self.buckets() * (size_of::<Slot>() + 1) + self.side().wheel.heap_bytes()
+    /// Bytes of the table itself, without the entries.
+    fn table_bytes(&self) -> usize {
+        self.buckets() * BUCKET_BYTES
+    }
+
+    /// Bytes of the wheel.
+    fn wheel_bytes(&self) -> usize {
+        self.side().wheel.heap_bytes()
     }
 
     #[inline]

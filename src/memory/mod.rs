@@ -123,6 +123,20 @@ pub fn allocator_stats() -> AllocatorStats {
     }
 }
 
+/// Name and version of the allocator, as INFO's `mem_allocator` shows them.
+pub fn allocator_name() -> String {
+    let version = tikv_jemalloc_ctl::version::read().unwrap_or_default();
+    format!("jemalloc-{}", version.split('-').next().unwrap_or_default())
+}
+
+/// The allocator's own statistics, as text.
+pub fn allocator_report() -> Vec<u8> {
+    let mut report = Vec::new();
+    // Writing to a vector cannot fail.
+    let _ = tikv_jemalloc_ctl::stats_print::stats_print(&mut report, Default::default());
+    report
+}
+
 /// Resident set size of the process in bytes; 0 where the system does not tell.
 pub fn resident_bytes() -> usize {
     let pages = std::fs::read_to_string("/proc/self/statm")

@@ -5,6 +5,7 @@
 pub mod histogram;
 pub mod latency;
 pub mod log;
+pub mod process;
 pub mod slowlog;
 
 mod sparkline;

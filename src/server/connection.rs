@@ -11,6 +11,7 @@ use super::settings::Settings;
 use super::stream::Stream;
 use super::worker::{READ_BYTES, Scratch, Worker};
 use crate::command::dispatch::{self, Dispatcher, Flow};
+use crate::command::errors::Error;
 use crate::keyspace::unix_ms;
 use crate::memory;
 use crate::resp::reply::Reply;
@@ -150,7 +151,7 @@ impl Connection {
                         return;
                     }
                     let mut reply = Reply::new(self.session.proto);
-                    reply.error("ERR Errors trying to SHUTDOWN. Check logs.");
+                    reply.error(&Error::ShutdownFailed.to_string());
                     self.output.queue(&reply, 0);
                 }
                 Step::Close => return,

@@ -6,6 +6,7 @@
 use super::stream::Accepted;
 use super::worker::Assignment;
 use crate::config::Config;
+use crate::observe::process;
 use crate::state::clients::Transport;
 use crate::state::{Client, Server};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
@@ -15,9 +16,11 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::JoinSet;
 
 /// How long accepting rests after an error such as too many open files.
 const REST_AFTER_ERROR: Duration = Duration::from_millis(100);
@@ -77,7 +80,7 @@ pub fn open(config: &Config) -> Result<Vec<Listener>, String> {
                 Err(error) => {
                     return Err(format!(
                         "Warning: Could not create server TCP listening socket {name}:{port}: {}",
-                        describe(&error)
+                        process::error_text(&error)
                     ));
                 }
             }
@@ -90,18 +93,12 @@ pub fn open(config: &Config) -> Result<Vec<Listener>, String> {
     if !path.is_empty() {
         let path = PathBuf::from(String::from_utf8_lossy(&path).into_owned());
         let listener = open_unix(&path, config.unixsocketperm(), backlog)
-            .map_err(|e| format!("Failed opening Unix socket: bind: {}", describe(&e)))?;
+            .map_err(|e| format!("Failed opening Unix socket: bind: {}", process::error_text(&e)))?;
         let listener =
             UnixListener::from_std(listener).map_err(|e| format!("Cannot watch the Unix socket: {e}"))?;
         listeners.push(Listener::Unix(listener, path));
     }
     Ok(listeners)
-}
-
-fn describe(error: &io::Error) -> String {
-    // Without Rust's "(os error N)", as Redis's strerror prints it.
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
 
 fn is_unavailable(error: &io::Error) -> bool {
@@ -175,15 +172,44 @@ impl Listener {
             match self.accept().await {
                 Ok(connected) => {
                     if let Err(error) = admit(&server, &workers, connected) {
-                        tracing::debug!("Error setting up a client connection: {}", describe(&error));
+                        tracing::debug!(
+                            "Error setting up a client connection: {}",
+                            process::error_text(&error)
+                        );
                     }
                 }
                 Err(error) => {
-                    tracing::warn!("Accepting client connection: {}", describe(&error));
+                    tracing::warn!("Accepting client connection: {}", process::error_text(&error));
                     tokio::time::sleep(REST_AFTER_ERROR).await;
                 }
             }
         }
+    }
+}
+
+/// Serves `listeners`, and others in their place whenever a command has them opened anew. Ends when dropped.
+pub async fn serve_all(
+    server: Arc<Server>,
+    workers: Vec<UnboundedSender<Assignment>>,
+    mut listeners: Vec<Listener>,
+) {
+    let Some(mut requests) = server.listening.requests() else { return };
+    let mut serving = JoinSet::new();
+    loop {
+        let port = listeners.iter().find_map(|listener| listener.address().1).unwrap_or(0);
+        server.tcp_port.store(port.into(), Ordering::Relaxed);
+        for listener in listeners.drain(..) {
+            serving.spawn(listener.serve(server.clone(), workers.clone()));
+        }
+        let Some(answer) = requests.recv().await else { return };
+        // An address can only be had again when the listener that has it is gone.
+        serving.shutdown().await;
+        let opened = open(&server.config).map(|opened| listeners = opened);
+        if let Err(error) = &opened {
+            tracing::warn!("{error}");
+        }
+        // Whoever asked may be gone by now.
+        let _ = answer.send(opened);
     }
 }
 

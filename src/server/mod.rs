@@ -14,18 +14,17 @@ pub mod worker;
 
 use crate::command::table;
 use crate::config::Config;
-use crate::keyspace::{Keyspace, access, unix_ms};
+use crate::keyspace::{Keyspace, unix_ms};
 use crate::memory;
 use crate::observe::latency::LatencyMonitor;
 use crate::observe::log::Log;
 use crate::observe::slowlog::Slowlog;
 use crate::state::counters::Counters;
 use crate::state::shutdown::{self, Shutdown};
-use crate::state::{Clients, Server};
-use rand::Rng;
+use crate::state::{Clients, Server, random_id};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -36,8 +35,6 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// Builds the shared state of a server with this configuration.
 pub fn build(config: Config, config_file: Option<PathBuf>, log: Log) -> Server {
     let workers = config.io_threads();
-    let mut rng = rand::rng();
-    let run_id = (0..40).map(|_| char::from_digit(rng.random_range(0..16), 16).unwrap_or('0')).collect();
     let executable = std::env::current_exe().map(|p| p.display().to_string()).unwrap_or_default();
     let slowlog = Slowlog::new(config.slowlog_max_len() as usize);
     Server {
@@ -52,7 +49,9 @@ pub fn build(config: Config, config_file: Option<PathBuf>, log: Log) -> Server {
         latency: LatencyMonitor::new(),
         pause: Default::default(),
         shutdown: Shutdown::default(),
-        run_id,
+        listening: Default::default(),
+        run_id: random_id(),
+        replication_id: random_id().into(),
         started: Instant::now(),
         started_at_ms: unix_ms(),
         tcp_port: AtomicU32::new(0),
@@ -86,8 +85,12 @@ async fn serve(config: Config, config_file: Option<PathBuf>, log: Log) -> i32 {
             return 1;
         }
     };
-    let port = listeners.iter().find_map(|listener| listener.address().1).unwrap_or(0);
-    server.tcp_port.store(port as u32, Ordering::Relaxed);
+    if let Err(possible) = server.make_room_for_clients() {
+        tracing::warn!(
+            "maxclients is {}, but the system lets this process open files for {possible} clients only",
+            server.config.maxclients()
+        );
+    }
 
     let mut threads = Vec::new();
     let mut senders = Vec::new();
@@ -106,20 +109,13 @@ async fn serve(config: Config, config_file: Option<PathBuf>, log: Log) -> i32 {
     banner::print(&server, &addresses);
     addresses.clear();
     memory::mark_startup();
-    let accepting: Vec<_> = listeners
-        .into_iter()
-        .map(|listener| tokio::spawn(listener.serve(server.clone(), senders.clone())))
-        .collect();
+    let accepting = tokio::spawn(listener::serve_all(server.clone(), senders.clone(), listeners));
     let cron = tokio::spawn(cron::run(server.clone()));
     tracing::info!("Ready to accept connections tcp");
     until_shutdown(&server).await;
 
-    for task in &accepting {
-        task.abort();
-    }
-    for task in accepting {
-        let _ = task.await;
-    }
+    accepting.abort();
+    let _ = accepting.await;
     cron.abort();
     drop(senders);
     for client in server.clients.all() {
@@ -160,16 +156,4 @@ async fn until_shutdown(server: &Server) {
         }
     }
     tracing::warn!("User requested shutdown...");
-}
-
-impl Server {
-    /// Copies directives to where the hot paths read them. Called at start and after CONFIG SET.
-    pub fn apply_settings(&self) {
-        use crate::config::choice::EvictionPolicy;
-        let policy = self.config.maxmemory_policy();
-        let lfu = matches!(policy, EvictionPolicy::AllkeysLfu | EvictionPolicy::VolatileLfu);
-        access::configure(lfu, self.config.lfu_log_factor() as u32, self.config.lfu_decay_time() as u32);
-        self.counters.track_latency.store(self.config.latency_tracking(), Ordering::Relaxed);
-        self.slowlog.set_max_len(self.config.slowlog_max_len() as usize);
-    }
 }

@@ -152,6 +152,9 @@ pub struct Clients {
     /// Connections that are open or being set up, for `maxclients`.
     count: AtomicUsize,
     rejected: AtomicU64,
+    /// The counts at the last CONFIG RESETSTAT.
+    accepted_before: AtomicU64,
+    rejected_before: AtomicU64,
 }
 
 impl Clients {
@@ -160,14 +163,20 @@ impl Clients {
         self.rejected.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Connections that were turned away since start.
+    /// Connections that were turned away since start or reset.
     pub fn rejected(&self) -> u64 {
-        self.rejected.load(Ordering::Relaxed)
+        self.rejected.load(Ordering::Relaxed) - self.rejected_before.load(Ordering::Relaxed)
     }
 
-    /// Connections accepted since start.
+    /// Connections accepted since start or reset.
     pub fn accepted(&self) -> u64 {
-        self.last_id.load(Ordering::Relaxed)
+        self.last_id.load(Ordering::Relaxed) - self.accepted_before.load(Ordering::Relaxed)
+    }
+
+    /// CONFIG RESETSTAT.
+    pub fn reset_counts(&self) {
+        self.accepted_before.store(self.last_id.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.rejected_before.store(self.rejected.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
     /// Adds up how many connections each worker serves.

@@ -2,8 +2,11 @@
 //!
 //! Commands work on these; the `server` folder sets them up and drives them. Nothing here reads a socket.
 
+pub mod apply;
 pub mod clients;
 pub mod counters;
+pub mod listening;
+pub mod memory_use;
 pub mod pause;
 pub mod session;
 pub mod shutdown;
@@ -35,14 +38,24 @@ pub struct Server {
     pub latency: LatencyMonitor,
     pub pause: pause::Pause,
     pub shutdown: shutdown::Shutdown,
+    pub listening: listening::Listening,
     /// 40 hexadecimal digits, new with every start.
     pub run_id: String,
+    /// 40 hexadecimal digits: names the data set's history, for replicas.
+    pub replication_id: parking_lot::Mutex<String>,
     pub started: Instant,
     /// Unix milliseconds.
     pub started_at_ms: i64,
     /// The TCP port in use (it may have been chosen by the system), 0 if there is none.
     pub tcp_port: std::sync::atomic::AtomicU32,
     pub workers: usize,
+}
+
+/// 40 random hexadecimal digits, the form of run and replication ids.
+pub fn random_id() -> String {
+    use rand::Rng;
+    let mut rng = rand::rng();
+    (0..40).map(|_| char::from_digit(rng.random_range(0..16), 16).unwrap_or('0')).collect()
 }
 
 impl Server {

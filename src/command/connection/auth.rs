@@ -26,6 +26,7 @@ pub const AUTH: Command = Command {
     args: &[Arg::string("username").optional().since("6.0.0"), Arg::string("password")],
     history: &[("6.0.0", "Takes a user's name before the password.")],
     reply: "OK",
+    is_secret: Some(|_, index| index > 0),
     scope: Scope::Nothing,
     handler: Some(auth),
     ..Command::NEW

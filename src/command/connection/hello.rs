@@ -6,6 +6,7 @@ use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::spec::{Arg, Command, Flags, Group, Scope};
 use crate::resp::reply::Proto;
+use crate::resp::scan::Request;
 use crate::types::number;
 
 pub const HELLO: Command = Command {
@@ -31,6 +32,7 @@ pub const HELLO: Command = Command {
     .optional()],
     history: &[("6.2.0", "Without a version, describes the server and keeps the protocol.")],
     reply: "map of the server's properties",
+    is_secret: Some(is_secret),
     scope: Scope::Nothing,
     handler: Some(hello),
     ..Command::NEW
@@ -69,6 +71,17 @@ fn hello(call: &mut Call<'_>) -> Result<(), Error> {
     }
     describe(call);
     Ok(())
+}
+
+/// The two arguments behind AUTH.
+fn is_secret(request: Request<'_>, index: usize) -> bool {
+    let after_auth = |distance| {
+        index
+            .checked_sub(distance)
+            .filter(|at| *at > 1)
+            .is_some_and(|at| request.get(at).eq_ignore_ascii_case(b"AUTH"))
+    };
+    after_auth(1) || after_auth(2)
 }
 
 fn protocol(version: &[u8]) -> Result<Proto, Error> {

@@ -1,7 +1,30 @@
 //! Commands on the server as a whole: its commands, configuration, statistics, memory, end.
 
 mod command;
+mod config;
+mod debug;
+mod info;
+mod latency;
+mod lolwut;
+mod memory;
+mod module;
+mod shutdown;
+mod slowlog;
+mod time;
 
 use super::spec::Command;
 
-pub const COMMANDS: &[Command] = &[command::COMMAND];
+pub const COMMANDS: &[Command] = &[
+    command::COMMAND,
+    config::CONFIG,
+    debug::DEBUG,
+    info::INFO,
+    latency::LATENCY,
+    lolwut::LOLWUT,
+    memory::MEMORY,
+    module::MODULE,
+    time::ROLE,
+    shutdown::SHUTDOWN,
+    slowlog::SLOWLOG,
+    time::TIME,
+];

@@ -1,0 +1,74 @@
+//! What a changed directive changes in the rest of the server.
+//!
+//! Most directives are read where they matter, each time; this is for the others.
+
+use super::Server;
+use crate::config::choice::{EvictionPolicy, LogLevel};
+use crate::config::{Change, Id};
+use crate::keyspace::access;
+use crate::observe::log::Level;
+use crate::observe::process;
+use std::sync::atomic::Ordering;
+
+/// Descriptors beside those of clients: listeners, files, the runtimes' own (Redis's reserve).
+const RESERVED_FILES: u64 = 32;
+
+/// The log's level for that of the directive.
+pub fn log_level(level: LogLevel) -> Level {
+    match level {
+        LogLevel::Debug => Level::Debug,
+        LogLevel::Verbose => Level::Verbose,
+        LogLevel::Notice => Level::Notice,
+        LogLevel::Warning => Level::Warning,
+        LogLevel::Nothing => Level::Nothing,
+    }
+}
+
+impl Server {
+    /// Copies directives to where the hot paths read them. Called at start and after CONFIG SET.
+    pub fn apply_settings(&self) {
+        let policy = self.config.maxmemory_policy();
+        let lfu = matches!(policy, EvictionPolicy::AllkeysLfu | EvictionPolicy::VolatileLfu);
+        access::configure(lfu, self.config.lfu_log_factor() as u32, self.config.lfu_decay_time() as u32);
+        self.counters.track_latency.store(self.config.latency_tracking(), Ordering::Relaxed);
+        self.slowlog.set_max_len(self.config.slowlog_max_len() as usize);
+    }
+
+    /// Does what CONFIG SET's change of one directive asks for. The configuration holds the new value already.
+    ///
+    /// # Errors
+    /// The reason, in Redis's words, if it cannot be done; the caller then puts the old value back and applies
+    /// that.
+    pub fn apply_change(&self, change: &Change) -> Result<(), String> {
+        match change.id {
+            Id::loglevel => self.log.set_level(log_level(self.config.loglevel())),
+            Id::dir => std::env::set_current_dir(self.config.directory())
+                .map_err(|error| process::error_text(&error))?,
+            Id::port => self
+                .listening
+                .reopen()
+                .map_err(|_| "Unable to listen on this port. Check server logs.".to_owned())?,
+            Id::bind => {
+                self.listening.reopen().map_err(|_| "Failed to bind to specified addresses.".to_owned())?;
+            }
+            Id::maxclients => self.make_room_for_clients().map_err(|possible| {
+                format!(
+                    "The operating system is not able to handle the specified number of clients, try with {possible}"
+                )
+            })?,
+            _ => {}
+        }
+        self.apply_settings();
+        Ok(())
+    }
+
+    /// Sees to it that the process may open enough files for `maxclients` connections.
+    ///
+    /// # Errors
+    /// The number of connections that it may open, if those are fewer.
+    pub fn make_room_for_clients(&self) -> Result<(), u64> {
+        let wanted = u64::from(self.config.maxclients()) + RESERVED_FILES;
+        let granted = process::raise_open_files(wanted);
+        if granted >= wanted { Ok(()) } else { Err(granted.saturating_sub(RESERVED_FILES)) }
+    }
+}
