@@ -1,6 +1,6 @@
 //! Splits an inline request into words with Redis's quoting rules.
 //!
-//! Words are separated by white space. Double quotes allow `\n`, `\r`, `\t`, `\b`, `\a`, `\xHH` and a
+//! Words are separated by white space (a vertical tab or form feed counts as such only before a word). Double quotes allow `\n`, `\r`, `\t`, `\b`, `\a`, `\xHH` and a
 //! backslash before any other byte; single quotes allow only `\'`. A closing quote must be followed by white
 //! space or the end.
 
@@ -32,7 +32,8 @@ fn read_word(line: &[u8], mut at: usize, word: &mut Vec<u8>) -> Option<usize> {
             0 => break,
             b'"' => return read_quoted(line, at + 1, word, true),
             b'\'' => return read_quoted(line, at + 1, word, false),
-            _ if is_space(b) => break,
+            // Unlike between words, vertical tab and form feed do not end one.
+            b' ' | b'\t' | b'\n' | b'\r' => break,
             _ => word.push(b),
         }
         at += 1;

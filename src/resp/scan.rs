@@ -236,7 +236,7 @@ impl Scanner {
                     Some(b'$') => {}
                     Some(&other) => {
                         // Redis waits for the whole line before it looks at its first byte.
-                        return match self.number(buf, self.position + 1) {
+                        return match self.number(buf, self.position) {
                             (Line::Partial, _) => Found::Incomplete,
                             (Line::TooLong, _) => Found::Broken(ProtocolError::TooBigBulkLine),
                             _ => Found::Broken(ProtocolError::ExpectedDollar(other)),
