@@ -12,7 +12,6 @@ use super::table::{Entry, table};
 use crate::keyspace::View;
 use crate::keyspace::view::{Hashed, Mode};
 use crate::memory;
-use crate::observe::slowlog;
 use crate::resp::reply::Reply;
 use crate::resp::scan::Request;
 use crate::state::counters::WorkerCounters;
@@ -306,7 +305,7 @@ impl<'a> Dispatcher<'a> {
         let flags = entry.spec.flags;
         if self.latency_threshold_ms > 0 && micros as i64 / 1000 >= self.latency_threshold_ms {
             let event = if flags.contains(Flags::FAST) { "fast-command" } else { "command" };
-            self.server.latency.record(event, micros / 1000, self.now_ms / 1000);
+            self.server.latency.add(event, self.now_ms / 1000, micros / 1000);
         }
         if self.slower_than_micros < 0
             || (micros as i64) < self.slower_than_micros
@@ -315,14 +314,13 @@ impl<'a> Dispatcher<'a> {
             return;
         }
         let name = session.client.names.lock().name.clone();
-        let args = request.iter().collect::<Vec<_>>();
-        self.server.slowlog.push(slowlog::Record {
-            unix_secs: self.now_ms / 1000,
+        self.server.slowlog.push(
+            self.now_ms / 1000,
             micros,
-            args: &args,
-            client_addr: session.client.addr.as_bytes(),
-            client_name: &name,
-        });
+            request.iter(),
+            &session.client.addr,
+            &name,
+        );
     }
 }
 

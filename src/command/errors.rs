@@ -12,7 +12,6 @@ pub enum Error {
     Syntax,
     WrongType,
     NotInteger,
-    NotInt32,
     /// An integer, but not of 32 bits.
     NotInt32,
     NotFloat,
@@ -97,9 +96,6 @@ impl fmt::Display for Error {
             Error::Syntax => "ERR syntax error",
             Error::WrongType => "WRONGTYPE Operation against a key holding the wrong kind of value",
             Error::NotInteger => "ERR value is not an integer or out of range",
-            Error::NotInt32 => {
-                "ERR value is out of range, value must between -2147483648 and 2147483647"
-            }
             Error::NotInt32 => "ERR value is out of range, value must between -2147483648 and 2147483647",
             Error::NotFloat => "ERR value is not a valid float",
             Error::NotFloatOrHex => "ERR min or max is not a float",

@@ -501,16 +501,16 @@ impl ExclusiveShard<'_> {
         std::mem::replace(&mut *self.table, Table::new())
     }
 
+    fn moved(&mut self) {
+        self.side.generation = self.side.generation.wrapping_add(1);
+        self.publish_due();
+    }
+
     /// Exchanges all contents with another shard of the same position (SWAPDB).
     pub fn swap(&mut self, other: &mut ExclusiveShard<'_>) {
         std::mem::swap(&mut *self.table, &mut *other.table);
         std::mem::swap(self.side, other.side);
-        self.moved_in();
-        other.moved_in();
-    }
-
-    fn moved_in(&mut self) {
-        self.side.generation = self.side.generation.wrapping_add(1);
-        self.publish_due();
+        self.moved();
+        other.moved();
     }
 }

@@ -1,5 +1,6 @@
 //! What the server says of itself when it starts: one readable screen.
 
+use crate::config::Id;
 use crate::state::Server;
 
 /// Logs version, addresses, workers, memory and persistence settings, pid.
@@ -7,7 +8,7 @@ pub fn print(server: &Server, addresses: &[String]) {
     let config = &server.config;
     let maxmemory = match config.maxmemory() {
         0 => "no limit".to_owned(),
-        bytes => format!("{} MB, {}", bytes >> 20, String::from_utf8_lossy(&config.text_of("maxmemory-policy"))),
+        bytes => format!("{} MB, {}", bytes >> 20, String::from_utf8_lossy(&config.text(Id::maxmemory_policy))),
     };
     let file = server.config_file.as_ref().map_or("none (defaults)".to_owned(), |f| f.display().to_string());
     tracing::warn!(

@@ -10,14 +10,13 @@ use crate::state::clients::Transport;
 use crate::state::{Client, Server};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 use std::io::{self, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::unix::AsyncFd;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc::UnboundedSender;
 
 /// How long accepting rests after an error such as too many open files.
@@ -39,8 +38,8 @@ const MAX_CLIENTS_REACHED: &[u8] = b"-ERR max number of clients reached\r\n";
 
 /// A socket that listens.
 pub enum Listener {
-    Tcp(AsyncFd<TcpListener>),
-    Unix(AsyncFd<UnixListener>, PathBuf),
+    Tcp(TcpListener),
+    Unix(UnixListener, PathBuf),
 }
 
 impl Drop for Listener {
@@ -58,8 +57,8 @@ impl Drop for Listener {
 pub fn open(config: &Config) -> Result<Vec<Listener>, String> {
     let mut listeners = Vec::new();
     let backlog = config.tcp_backlog() as i32;
-    let mut port = config.port() as u16;
-    if config.port() >= 0 && (config.port() != 0 || config.wants_ephemeral_port()) {
+    let port = config.port() as u16;
+    if port != 0 {
         let mut tried = 0;
         for address in config.bind().iter() {
             tried += 1;
@@ -70,10 +69,7 @@ pub fn open(config: &Config) -> Result<Vec<Listener>, String> {
             };
             match open_tcp(name, port, backlog) {
                 Ok(listener) => {
-                    if port == 0 {
-                        port = listener.local_addr().map(|a| a.port()).unwrap_or(0);
-                    }
-                    let listener = AsyncFd::new(listener).map_err(|e| format!("Cannot watch {name}: {e}"))?;
+                    let listener = TcpListener::from_std(listener).map_err(|e| format!("Cannot watch {name}: {e}"))?;
                     listeners.push(Listener::Tcp(listener));
                 }
                 Err(error) if optional && is_unavailable(&error) => {}
@@ -94,7 +90,7 @@ pub fn open(config: &Config) -> Result<Vec<Listener>, String> {
         let path = PathBuf::from(String::from_utf8_lossy(&path).into_owned());
         let listener = open_unix(&path, config.unixsocketperm(), backlog)
             .map_err(|e| format!("Failed opening Unix socket: bind: {}", describe(&e)))?;
-        let listener = AsyncFd::new(listener).map_err(|e| format!("Cannot watch the Unix socket: {e}"))?;
+        let listener = UnixListener::from_std(listener).map_err(|e| format!("Cannot watch the Unix socket: {e}"))?;
         listeners.push(Listener::Unix(listener, path));
     }
     Ok(listeners)
@@ -113,7 +109,7 @@ fn is_unavailable(error: &io::Error) -> bool {
     ) || error.kind() == io::ErrorKind::NotFound
 }
 
-fn open_tcp(name: &str, port: u16, backlog: i32) -> io::Result<TcpListener> {
+fn open_tcp(name: &str, port: u16, backlog: i32) -> io::Result<std::net::TcpListener> {
     let ip: Option<IpAddr> = match name {
         "*" => Some(IpAddr::from([0, 0, 0, 0])),
         "::*" => Some(IpAddr::from([0_u16; 8])),
@@ -134,7 +130,7 @@ fn open_tcp(name: &str, port: u16, backlog: i32) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-fn open_unix(path: &Path, permissions: u32, backlog: i32) -> io::Result<UnixListener> {
+fn open_unix(path: &Path, permissions: u32, backlog: i32) -> io::Result<std::os::unix::net::UnixListener> {
     let _ = std::fs::remove_file(path);
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&SockAddr::unix(path)?)?;
@@ -150,7 +146,7 @@ impl Listener {
     /// The address as the start-up screen shows it, and its port if it has one.
     pub fn address(&self) -> (String, Option<u16>) {
         match self {
-            Listener::Tcp(listener) => match listener.get_ref().local_addr() {
+            Listener::Tcp(listener) => match listener.local_addr() {
                 Ok(address) => (address.to_string(), Some(address.port())),
                 Err(_) => ("?".to_owned(), None),
             },
@@ -160,18 +156,14 @@ impl Listener {
 
     async fn accept(&self) -> io::Result<Connected> {
         match self {
-            Listener::Tcp(listener) => loop {
-                match listener.readable().await?.try_io(|listener| listener.get_ref().accept()) {
-                    Ok(accepted) => return accepted.map(|(stream, peer)| Connected::Tcp(stream, peer)),
-                    Err(_would_block) => continue,
-                }
-            },
-            Listener::Unix(listener, path) => loop {
-                match listener.readable().await?.try_io(|listener| listener.get_ref().accept()) {
-                    Ok(accepted) => return accepted.map(|(stream, _)| Connected::Unix(stream, path.clone())),
-                    Err(_would_block) => continue,
-                }
-            },
+            Listener::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                Ok(Connected::Tcp(stream.into_std()?, peer))
+            }
+            Listener::Unix(listener, path) => {
+                let (stream, _) = listener.accept().await?;
+                Ok(Connected::Unix(stream.into_std()?, path.clone()))
+            }
         }
     }
 
@@ -206,7 +198,6 @@ fn admit(
 ) -> io::Result<()> {
     let (stream, transport, addr, laddr, local) = match connected {
         Connected::Tcp(stream, peer) => {
-            stream.set_nonblocking(true)?;
             stream.set_nodelay(true)?;
             set_keepalive(&stream, server.config.tcp_keepalive() as u64)?;
             let laddr = stream.local_addr()?.to_string();
@@ -214,7 +205,6 @@ fn admit(
             (Accepted::Tcp(stream), Transport::Tcp, peer.to_string(), laddr, local)
         }
         Connected::Unix(stream, path) => {
-            stream.set_nonblocking(true)?;
             let addr = format!("{}:0", path.display());
             (Accepted::Unix(stream), Transport::Unix, addr.clone(), addr, true)
         }

@@ -17,7 +17,8 @@ use crate::config::Config;
 use crate::keyspace::{Keyspace, access, unix_ms};
 use crate::memory;
 use crate::observe::latency::LatencyMonitor;
-use crate::observe::slowlog::SlowLog;
+use crate::observe::log::Log;
+use crate::observe::slowlog::Slowlog;
 use crate::state::counters::Counters;
 use crate::state::shutdown::{self, Shutdown};
 use crate::state::{Clients, Server};
@@ -33,17 +34,18 @@ use tokio::sync::mpsc;
 const DRAIN: Duration = Duration::from_secs(5);
 
 /// Builds the shared state of a server with this configuration.
-pub fn build(config: Config, config_file: Option<PathBuf>) -> Server {
+pub fn build(config: Config, config_file: Option<PathBuf>, log: Log) -> Server {
     let workers = config.io_threads();
     let mut rng = rand::rng();
     let run_id = (0..40).map(|_| char::from_digit(rng.random_range(0..16), 16).unwrap_or('0')).collect();
     let executable = std::env::current_exe().map(|p| p.display().to_string()).unwrap_or_default();
-    let slowlog = SlowLog::new(config.slowlog_max_len() as usize);
+    let slowlog = Slowlog::new(config.slowlog_max_len() as usize);
     Server {
         keyspace: Keyspace::new(config.databases() as usize, config.keyspace_shards() as usize, workers),
         config,
         config_file,
         executable,
+        log,
         clients: Clients::default(),
         counters: Counters::new(workers, table::table().all.len()),
         slowlog,
@@ -59,7 +61,7 @@ pub fn build(config: Config, config_file: Option<PathBuf>) -> Server {
 }
 
 /// Serves until somebody asks for the end. Returns the process's exit code.
-pub fn run(config: Config, config_file: Option<PathBuf>) -> i32 {
+pub fn run(config: Config, config_file: Option<PathBuf>, log: Log) -> i32 {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -67,11 +69,11 @@ pub fn run(config: Config, config_file: Option<PathBuf>) -> i32 {
             return 1;
         }
     };
-    runtime.block_on(serve(config, config_file))
+    runtime.block_on(serve(config, config_file, log))
 }
 
-async fn serve(config: Config, config_file: Option<PathBuf>) -> i32 {
-    let server = Arc::new(build(config, config_file));
+async fn serve(config: Config, config_file: Option<PathBuf>, log: Log) -> i32 {
+    let server = Arc::new(build(config, config_file, log));
     server.apply_settings();
     let listeners = match listener::open(&server.config) {
         Ok(listeners) if listeners.is_empty() => {
@@ -163,7 +165,7 @@ async fn until_shutdown(server: &Server) {
 impl Server {
     /// Copies directives to where the hot paths read them. Called at start and after CONFIG SET.
     pub fn apply_settings(&self) {
-        use crate::config::EvictionPolicy;
+        use crate::config::choice::EvictionPolicy;
         let policy = self.config.maxmemory_policy();
         let lfu = matches!(policy, EvictionPolicy::AllkeysLfu | EvictionPolicy::VolatileLfu);
         access::configure(lfu, self.config.lfu_log_factor() as u32, self.config.lfu_decay_time() as u32);

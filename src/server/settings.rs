@@ -40,9 +40,9 @@ impl CachedSettings {
             max_bulk_bytes: config.proto_max_bulk_len() as i64,
             // Positions within the buffer are kept in 32 bits.
             query_limit_bytes: (config.client_query_buffer_limit() as usize).min(u32::MAX as usize),
-            output_hard_bytes: normal.hard as usize,
-            output_soft_bytes: normal.soft as usize,
-            output_soft_secs: normal.seconds as i64,
+            output_hard_bytes: normal.hard_bytes as usize,
+            output_soft_bytes: normal.soft_bytes as usize,
+            output_soft_secs: normal.soft_seconds as i64,
         };
         self.0.set(Some(settings));
         settings

@@ -3,7 +3,7 @@
 //! Each worker writes only its own cells; anybody may read them. Resetting records the current values as the
 //! new zero, so that nobody ever writes another's cell.
 
-use crate::observe::histogram::Histogram;
+use crate::observe::histogram::{Histogram, Snapshot};
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -132,7 +132,6 @@ pub struct Counters {
 struct Zero {
     totals: Totals,
     commands: Vec<CommandTotals>,
-    histograms: Vec<Option<Box<Histogram>>>,
 }
 
 /// Rates per second, sampled by the server's clock.
@@ -204,21 +203,13 @@ impl Counters {
         sum
     }
 
-    fn raw_histogram(&self, id: usize) -> Option<Box<Histogram>> {
-        let mut merged: Option<Box<Histogram>> = None;
-        for histogram in self.workers.iter().filter_map(|w| w.commands[id].histogram.get()) {
-            merged.get_or_insert_default().merge(histogram);
+    /// The latencies (nanoseconds) of command number `id`, if it was called since start or reset.
+    pub fn histogram(&self, id: usize) -> Option<Snapshot> {
+        let mut sum = Snapshot::new();
+        for histogram in self.workers.iter().filter_map(|worker| worker.commands[id].histogram.get()) {
+            sum.add(histogram);
         }
-        merged
-    }
-
-    /// The latency histogram (nanoseconds) of command number `id`, if it was called since start or reset.
-    pub fn histogram(&self, id: usize) -> Option<Box<Histogram>> {
-        let merged = self.raw_histogram(id)?;
-        if let Some(Some(zero)) = self.zero.lock().histograms.get(id) {
-            merged.subtract(zero);
-        }
-        (merged.count() > 0).then_some(merged)
+        (sum.total() > 0).then_some(sum)
     }
 
     fn commands(&self) -> usize {
@@ -230,17 +221,17 @@ impl Counters {
         let mut zero = self.zero.lock();
         zero.totals = self.raw();
         zero.commands = (0..self.commands()).map(|id| self.raw_command(id)).collect();
-        zero.histograms = (0..self.commands()).map(|id| self.raw_histogram(id)).collect();
+        drop(zero);
+        self.reset_histograms(0..self.commands());
         self.errors.lock().clear();
     }
 
     /// LATENCY HISTOGRAM's reset of some commands, or of all.
     pub fn reset_histograms(&self, ids: impl Iterator<Item = usize>) {
-        let mut zero = self.zero.lock();
-        let commands = self.commands();
-        zero.histograms.resize_with(commands, || None);
         for id in ids {
-            zero.histograms[id] = self.raw_histogram(id);
+            for histogram in self.workers.iter().filter_map(|worker| worker.commands[id].histogram.get()) {
+                histogram.reset();
+            }
         }
     }
 

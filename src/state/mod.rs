@@ -14,7 +14,8 @@ pub use session::Session;
 use crate::config::Config;
 use crate::keyspace::Keyspace;
 use crate::observe::latency::LatencyMonitor;
-use crate::observe::slowlog::SlowLog;
+use crate::observe::log::Log;
+use crate::observe::slowlog::Slowlog;
 use counters::Counters;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -24,12 +25,13 @@ pub struct Server {
     pub config: Config,
     /// The file that CONFIG REWRITE rewrites.
     pub config_file: Option<PathBuf>,
+    pub log: Log,
     /// As it was started, for INFO.
     pub executable: String,
     pub keyspace: Keyspace,
     pub clients: Clients,
     pub counters: Counters,
-    pub slowlog: SlowLog,
+    pub slowlog: Slowlog,
     pub latency: LatencyMonitor,
     pub pause: pause::Pause,
     pub shutdown: shutdown::Shutdown,
