@@ -1,7 +1,7 @@
 //! The `nuthatch` binary: reads the command line, starts the log, runs the server.
 
-use nuthatch::config::cli::{self, Invocation};
 use nuthatch::config::choice::LogLevel;
+use nuthatch::config::cli::{self, Invocation};
 use nuthatch::observe::log::Level;
 use nuthatch::{observe, server};
 

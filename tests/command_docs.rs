@@ -139,7 +139,11 @@ fn plain(value: &Value) -> String {
             values.sort();
             format!("{{{}}}", list(values))
         }
-        Value::Map(_) => fields(pairs(value).map(|(name, value)| (name, plain(value)))),
+        Value::Map(_) => {
+            // The notes of key specifications are prose.
+            let facts = pairs(value).filter(|(field, _)| field != "notes");
+            fields(facts.map(|(name, value)| (name, plain(value))))
+        }
         other => text(other),
     }
 }

@@ -33,17 +33,74 @@ const KEYS: [&[u8]; 9] =
     [b"a", b"b", b"key:1", b"key:2", b"n", b"f", b"", b"\x00\xff\r\n", b"a-name-of-more-than-a-few-bytes"];
 
 const VALUES: &[&str] = &[
-    "", "0", "1", "-1", "7", "007", "-0", "+5", "42", " 1", "1 ", "9999", "10000", "9223372036854775806",
-    "9223372036854775807", "9223372036854775808", "-9223372036854775807", "-9223372036854775808",
-    "-9223372036854775809", "18446744073709551616", "1.5", "-3.25", "3e2", "5.0e3", "1e300", "1e-300", "1e4931",
-    "1e5000", "0x10", "0x1p3", "inf", "-inf", "nan", ".5", "5.", "1e", "123456789.123456789", "0.1", "0.2",
-    "hello", "hello world", "ohmytext", "mynewtext", "line\r\nbreak", "nul\0nul",
-    "exactly forty-four bytes is what embstr has.", "forty-five bytes are one more than embstr has",
+    "",
+    "0",
+    "1",
+    "-1",
+    "7",
+    "007",
+    "-0",
+    "+5",
+    "42",
+    " 1",
+    "1 ",
+    "9999",
+    "10000",
+    "9223372036854775806",
+    "9223372036854775807",
+    "9223372036854775808",
+    "-9223372036854775807",
+    "-9223372036854775808",
+    "-9223372036854775809",
+    "18446744073709551616",
+    "1.5",
+    "-3.25",
+    "3e2",
+    "5.0e3",
+    "1e300",
+    "1e-300",
+    "1e4931",
+    "1e5000",
+    "0x10",
+    "0x1p3",
+    "inf",
+    "-inf",
+    "nan",
+    ".5",
+    "5.",
+    "1e",
+    "123456789.123456789",
+    "0.1",
+    "0.2",
+    "hello",
+    "hello world",
+    "ohmytext",
+    "mynewtext",
+    "line\r\nbreak",
+    "nul\0nul",
+    "exactly forty-four bytes is what embstr has.",
+    "forty-five bytes are one more than embstr has",
 ];
 
 const INTEGERS: &[&str] = &[
-    "0", "1", "-1", "2", "5", "10", "-3", "100", "-100", "44", "9223372036854775807", "-9223372036854775808",
-    "9223372036854775808", "abc", "", "1.5", " 1", "2147483648",
+    "0",
+    "1",
+    "-1",
+    "2",
+    "5",
+    "10",
+    "-3",
+    "100",
+    "-100",
+    "44",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "9223372036854775808",
+    "abc",
+    "",
+    "1.5",
+    " 1",
+    "2147483648",
 ];
 
 /// Makes up requests. Deadlines are unique, so that no reply depends on a millisecond.
@@ -94,7 +151,16 @@ impl Generator {
     /// An amount for EX and its siblings; now and then a bad one or one in the past.
     fn time(&mut self, is_absolute: bool, is_millis: bool) -> Vec<u8> {
         if self.chance(25) {
-            let bad = ["0", "-1", "1", "abc", "", "9223372036854775807", "9223372036854775", "-9223372036854775808"];
+            let bad = [
+                "0",
+                "-1",
+                "1",
+                "abc",
+                "",
+                "9223372036854775807",
+                "9223372036854775",
+                "-9223372036854775808",
+            ];
             let word = self.word(&bad);
             // Future times that are not unique would race with the clock, and to the very last millisecond
             // Redis's EXPIRETIME overflows.
@@ -238,7 +304,10 @@ impl Generator {
             }
             66..71 => one_key(["TTL", "PTTL", "EXPIRETIME", "PEXPIRETIME"][self.rng.random_range(0..4)], key),
             71 | 72 => one_key("PERSIST", key),
-            73 => vec![b"KEYS".to_vec(), self.word(&["*", "", "a*", "key:?", "[a-f]", "?", "\\*", "[^a]", "*:*"])],
+            73 => vec![
+                b"KEYS".to_vec(),
+                self.word(&["*", "", "a*", "key:?", "[a-f]", "?", "\\*", "[^a]", "*:*"]),
+            ],
             74 => request(&["RANDOMKEY"]),
             75..77 => vec![b"RENAME".to_vec(), key, self.key()],
             77..79 => vec![b"RENAMENX".to_vec(), key, self.key()],
@@ -283,7 +352,11 @@ impl Generator {
     }
 
     fn scan(&mut self) -> Request {
-        let cursor = if self.chance(85) { b"0".to_vec() } else { self.word(&["x", " 1", "1x", "", "-", "99999999999999999999"]) };
+        let cursor = if self.chance(85) {
+            b"0".to_vec()
+        } else {
+            self.word(&["x", " 1", "1x", "", "-", "99999999999999999999"])
+        };
         let mut out = vec![b"SCAN".to_vec(), cursor];
         for _ in 0..self.rng.random_range(0..3) {
             match self.rng.random_range(0..5) {
@@ -351,7 +424,8 @@ impl Pair {
                 for words in [&["GET"][..], &["PTTL"], &["OBJECT", "ENCODING"]] {
                     let mut request = request(words);
                     request.push(key.to_vec());
-                    self.agree(&request).map_err(|why| format!("database {db}, {}: {why}", line(&request)))?;
+                    self.agree(&request)
+                        .map_err(|why| format!("database {db}, {}: {why}", line(&request)))?;
                 }
             }
         }
@@ -365,7 +439,8 @@ fn walk(client: &mut Client, request: &[Vec<u8>]) -> Result<BTreeSet<Vec<u8>>, V
     let mut seen = BTreeSet::new();
     loop {
         let reply = client.ask(&request);
-        let Some([cursor, found]) = elements(&reply).and_then(|parts| <[&[u8]; 2]>::try_from(parts).ok()) else {
+        let Some([cursor, found]) = elements(&reply).and_then(|parts| <[&[u8]; 2]>::try_from(parts).ok())
+        else {
             return Err(reply);
         };
         seen.extend(elements(found).expect("an array").into_iter().map(<[u8]>::to_vec));

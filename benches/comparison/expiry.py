@@ -36,7 +36,9 @@ def burst(context):
     short = QUICK_SHORT_KEYS if context.quick else SHORT_KEYS
     table = Table(f"{short} deadlines within one second", ["Measure", "ours", "peer", "ratio", "target", "result"])
     table.samples = [{"side": side, **run} for side in runs for run in runs[side]]
-    middle = {side: {name: statistics.median(run[name] for run in runs[side]) for name in runs[side][0]} for side in runs}
+    middle = {
+        side: {name: statistics.median(run[name] for run in runs[side]) for name in runs[side][0]} for side in runs
+    }
 
     def row(name, field, target):
         ours, peer = middle[OURS][field], middle[PEER][field]

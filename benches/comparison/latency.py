@@ -10,7 +10,8 @@ PERCENTILES = (("p50", "p50_us", at_most(1.0)), ("p99", "p99_us", at_most(1.0)),
 
 
 def one_connection(context):
-    table = Table("Latency, one connection, no pipeline", ["Request", "ours, µs", "peer, µs", "ratio", "target", "result"])
+    columns = ["Request", "ours, µs", "peer, µs", "ratio", "target", "result"]
+    table = Table("Latency, one connection, no pipeline", columns)
     with context.both() as servers:
         for server in servers.values():
             context.load.fill(server, KEYS)

@@ -26,7 +26,8 @@ ROWS = (
 def per_key(context):
     amounts = QUICK_AMOUNTS if context.quick else AMOUNTS
     columns = ["16-byte key with", "ours, bytes", "peer, bytes", "ratio", "target", "result"]
-    table = Table("Resident bytes per key, mean of " + ", ".join(f"{n / 1e6:g}" for n in amounts) + " M keys", columns)
+    millions = ", ".join(f"{amount / 1e6:g}" for amount in amounts)
+    table = Table(f"Resident bytes per key, mean of {millions} M keys", columns)
     for name, options, target in ROWS:
         bytes_each = {OURS: [], PEER: []}
         for amount in amounts:

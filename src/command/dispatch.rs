@@ -40,7 +40,9 @@ pub enum Resolved {
 pub enum Flow {
     Done,
     /// It has to wait for the end of a CLIENT PAUSE; nothing was done.
-    Paused { is_write: bool },
+    Paused {
+        is_write: bool,
+    },
 }
 
 /// Finds the record of a request.
@@ -314,13 +316,7 @@ impl<'a> Dispatcher<'a> {
             return;
         }
         let name = session.client.names.lock().name.clone();
-        self.server.slowlog.push(
-            self.now_ms / 1000,
-            micros,
-            request.iter(),
-            &session.client.addr,
-            &name,
-        );
+        self.server.slowlog.push(self.now_ms / 1000, micros, request.iter(), &session.client.addr, &name);
     }
 }
 
@@ -346,9 +342,8 @@ fn ends_silent(session: &mut Session) -> bool {
 
 #[cold]
 fn unresolved(resolved: Resolved, request: Request<'_>) -> Error {
-    let lossy = |bytes: &[u8], limit: usize| {
-        String::from_utf8_lossy(&bytes[..bytes.len().min(limit)]).into_owned()
-    };
+    let lossy =
+        |bytes: &[u8], limit: usize| String::from_utf8_lossy(&bytes[..bytes.len().min(limit)]).into_owned();
     if let Resolved::UnknownSubcommand(entry) = resolved {
         return Error::UnknownSubcommand {
             container: entry.spec.name.to_ascii_uppercase(),

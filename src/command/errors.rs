@@ -46,9 +46,15 @@ pub enum Error {
     /// The name as sent, then the first arguments as sent.
     UnknownCommand(String),
     /// Container and subcommand as sent.
-    UnknownSubcommand { container: String, sub: String },
+    UnknownSubcommand {
+        container: String,
+        sub: String,
+    },
     /// Container, and subcommand as sent.
-    SubcommandSyntax { container: String, sub: String },
+    SubcommandSyntax {
+        container: String,
+        sub: String,
+    },
     NoAuth,
     HelloNoAuth,
     WrongPass,
@@ -112,9 +118,7 @@ impl fmt::Display for Error {
             Error::StringTooLong => "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
             Error::InvalidCursor => "ERR invalid cursor",
             Error::InvalidExpire(name) => return write!(f, "ERR invalid expire time in '{name}' command"),
-            Error::ExpireNxAndOthers => {
-                "ERR NX and XX, GT or LT options at the same time are not compatible"
-            }
+            Error::ExpireNxAndOthers => "ERR NX and XX, GT or LT options at the same time are not compatible",
             Error::ExpireGtAndLt => "ERR GT and LT options at the same time are not compatible",
             Error::LfuSelected => {
                 "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when \
@@ -124,15 +128,11 @@ impl fmt::Display for Error {
                 "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that \
                  when switching between policies at runtime LRU and LFU data will take some time to adjust."
             }
-            Error::LcsLenAndIdx => {
-                "ERR If you want both the length and indexes, please just use IDX."
-            }
+            Error::LcsLenAndIdx => "ERR If you want both the length and indexes, please just use IDX.",
             Error::LcsTooLarge => {
                 "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len"
             }
-            Error::LcsNoMemory => {
-                "ERR Insufficient memory, failed allocating transient memory for LCS"
-            }
+            Error::LcsNoMemory => "ERR Insufficient memory, failed allocating transient memory for LCS",
             Error::WrongArity(name) => {
                 return write!(f, "ERR wrong number of arguments for '{name}' command");
             }

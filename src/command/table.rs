@@ -63,7 +63,8 @@ fn single_key(spec: &Command) -> Option<usize> {
 
 fn name_hash(lower: &[u8]) -> usize {
     // FNV-1a: short names, no adversary (the set of names is fixed, misses cost one more comparison).
-    lower.iter().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ *b as u64).wrapping_mul(0x0100_0000_01b3)) as usize
+    lower.iter().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ *b as u64).wrapping_mul(0x0100_0000_01b3))
+        as usize
 }
 
 impl Table {
@@ -94,7 +95,8 @@ impl Table {
         let subcommands = spec.subcommands.iter().map(|sub| Self::entry(sub, Some(spec), all)).collect();
         let full_name = parent.map_or(spec.name.to_owned(), |p| format!("{}|{}", p.name, spec.name));
         let single_key = single_key(spec);
-        let entry = Box::leak(Box::new(Entry { spec, id: all.len(), full_name, parent, subcommands, single_key }));
+        let entry =
+            Box::leak(Box::new(Entry { spec, id: all.len(), full_name, parent, subcommands, single_key }));
         all.push(entry);
         entry
     }

@@ -47,7 +47,11 @@ impl Access {
     /// The record of a key that is created now.
     #[inline]
     pub fn created(now_ms: i64) -> Access {
-        if is_lfu() { Access(minutes(now_ms) << 8 | INITIAL_FREQUENCY as u32) } else { Access(seconds(now_ms)) }
+        if is_lfu() {
+            Access(minutes(now_ms) << 8 | INITIAL_FREQUENCY as u32)
+        } else {
+            Access(seconds(now_ms))
+        }
     }
 
     /// The record after one more access.

@@ -381,7 +381,8 @@ impl Entry {
     fn edit_long(&mut self, edit: impl FnOnce(&mut BytesMut)) {
         // SAFETY: the pointer came from a box that this entry owns, and `self` is borrowed exclusively.
         let Object::String(shared) = unsafe { &mut *self.pointer_payload() };
-        let mut bytes = std::mem::take(shared).try_into_mut().unwrap_or_else(|shared| BytesMut::from(&*shared));
+        let mut bytes =
+            std::mem::take(shared).try_into_mut().unwrap_or_else(|shared| BytesMut::from(&*shared));
         edit(&mut bytes);
         *shared = bytes.freeze();
     }
@@ -572,7 +573,10 @@ mod tests {
                 entry.set_deadline(Some(77));
                 let copy = entry.copied(b"copy", Access(1));
                 let entry = entry.renamed(b"other");
-                assert_eq!((entry.key(), text(&entry), entry.deadline()), (&b"other"[..], value.clone(), Some(77)));
+                assert_eq!(
+                    (entry.key(), text(&entry), entry.deadline()),
+                    (&b"other"[..], value.clone(), Some(77))
+                );
                 assert_eq!((copy.key(), text(&copy), copy.deadline()), (&b"copy"[..], value, Some(77)));
             }
         }
@@ -583,13 +587,18 @@ mod tests {
         for start in [0, 1, 44, 250, MAX_INLINE_BYTES - 3, MAX_INLINE_BYTES, 50_000] {
             let mut expected: Vec<u8> = (0..start).map(|i| i as u8).collect();
             let mut entry = Entry::new(b"key", Value::Bytes(&expected), Some(3), Access(8));
-            for (offset, len) in [(0, 1), (start, 3), (start + 5, 2), (2, 300), (start + 16_000, 2_000), (17, 4)] {
+            for (offset, len) in
+                [(0, 1), (start, 3), (start + 5, 2), (2, 300), (start + 16_000, 2_000), (17, 4)]
+            {
                 let data: Vec<u8> = (0..len).map(|i| (i * 3) as u8).collect();
                 expected.resize(expected.len().max(offset + len), 0);
                 expected[offset..offset + len].copy_from_slice(&data);
                 entry.write_at(offset, &data);
                 assert_eq!(text(&entry), expected);
-                assert_eq!((entry.key(), entry.deadline(), entry.access()), (&b"key"[..], Some(3), Access(8)));
+                assert_eq!(
+                    (entry.key(), entry.deadline(), entry.access()),
+                    (&b"key"[..], Some(3), Access(8))
+                );
             }
         }
         let mut number = Entry::new(b"key", Value::Int(-15), None, Access(0));

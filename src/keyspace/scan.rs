@@ -45,7 +45,14 @@ impl Cursor {
 
 impl Keyspace {
     /// Visits about `count` keys from `cursor` on; returns the cursor to go on with, 0 at the end.
-    pub fn scan(&self, db: usize, cursor: u64, count: usize, now_ms: i64, mut visit: impl FnMut(&Entry)) -> u64 {
+    pub fn scan(
+        &self,
+        db: usize,
+        cursor: u64,
+        count: usize,
+        now_ms: i64,
+        mut visit: impl FnMut(&Entry),
+    ) -> u64 {
         let Some(shards) = self.existing(db) else { return 0 };
         let mut cursor = Cursor::decode(cursor);
         let mut buckets_left = count.saturating_mul(BUCKETS_PER_ELEMENT);

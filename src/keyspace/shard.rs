@@ -115,12 +115,8 @@ impl Shards {
     pub fn new(hasher: &KeyHasher, amount: usize, now_ms: i64) -> Shards {
         // DashMap wants at least two shards; hashing decides which are used.
         let map = DashMap::with_hasher_and_shard_amount(hasher.state(), amount.max(2));
-        let side = || Side {
-            wheel: Wheel::new(now_ms.max(0) as u64),
-            deadlines: 0,
-            deadline_sum: 0,
-            generation: 0,
-        };
+        let side =
+            || Side { wheel: Wheel::new(now_ms.max(0) as u64), deadlines: 0, deadline_sum: 0, generation: 0 };
         Shards {
             map,
             sides: (0..amount).map(|_| CachePadded::new(UnsafeCell::new(side()))).collect(),
@@ -415,7 +411,13 @@ impl ExclusiveShard<'_> {
 
     /// Hands up to `limit` items that are due to the keys they stand for: expired ones are removed and passed
     /// to `expired`, the others filed again. Returns whether more is due.
-    pub fn advance(&mut self, now_ms: i64, limit: usize, due: &mut Vec<u32>, expired: &mut dyn FnMut(Entry)) -> bool {
+    pub fn advance(
+        &mut self,
+        now_ms: i64,
+        limit: usize,
+        due: &mut Vec<u32>,
+        expired: &mut dyn FnMut(Entry),
+    ) -> bool {
         due.clear();
         let more = self.side.wheel.advance(now_ms.max(0) as u64, due, limit);
         for item in due.iter() {

@@ -7,7 +7,7 @@
 use super::access::Access;
 use super::entry::{Entry, Value};
 use super::hash::KeyHash;
-use super::shard::{Counts, ExclusiveShard, Read, SharedShard, Shards, is_expired};
+use super::shard::{Counts, ExclusiveShard, Read, Shards, SharedShard, is_expired};
 use super::{Garbage, Keyspace};
 use smallvec::SmallVec;
 use std::cell::{Cell, RefCell};

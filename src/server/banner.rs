@@ -8,16 +8,18 @@ pub fn print(server: &Server, addresses: &[String]) {
     let config = &server.config;
     let maxmemory = match config.maxmemory() {
         0 => "no limit".to_owned(),
-        bytes => format!("{} MB, {}", bytes >> 20, String::from_utf8_lossy(&config.text(Id::maxmemory_policy))),
+        bytes => {
+            format!("{} MB, {}", bytes >> 20, String::from_utf8_lossy(&config.text(Id::maxmemory_policy)))
+        }
     };
     let file = server.config_file.as_ref().map_or("none (defaults)".to_owned(), |f| f.display().to_string());
-    tracing::warn!(
-        "Nuthatch {} is starting, pid {}",
-        env!("CARGO_PKG_VERSION"),
-        std::process::id()
-    );
+    tracing::warn!("Nuthatch {} is starting, pid {}", env!("CARGO_PKG_VERSION"), std::process::id());
     tracing::info!("  listening on   {}", addresses.join(", "));
-    tracing::info!("  workers        {} ({} shards per database)", server.workers, server.keyspace.shards_per_database());
+    tracing::info!(
+        "  workers        {} ({} shards per database)",
+        server.workers,
+        server.keyspace.shards_per_database()
+    );
     tracing::info!("  databases      {}", server.keyspace.databases());
     tracing::info!("  memory         {maxmemory}");
     tracing::info!("  persistence    none: data lives in memory only");

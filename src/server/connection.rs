@@ -59,8 +59,12 @@ struct Receiving {
 /// How a turn ended.
 enum Step {
     /// Go on; `more`: there may be more to read at once.
-    Continue { more: bool },
-    AwaitPause { is_write: bool },
+    Continue {
+        more: bool,
+    },
+    AwaitPause {
+        is_write: bool,
+    },
     AwaitShutdown,
     Close,
 }
@@ -185,7 +189,12 @@ impl Connection {
         Poll::Ready(result)
     }
 
-    fn receive(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch, settings: Settings) -> Poll<io::Result<Step>> {
+    fn receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        scratch: &mut Scratch,
+        settings: Settings,
+    ) -> Poll<io::Result<Step>> {
         if self.receiving.is_some() {
             if !ready!(self.receive_large(cx))? {
                 return Poll::Ready(Ok(Step::Continue { more: false }));
@@ -254,7 +263,10 @@ impl Connection {
     #[cold]
     fn refuse_query(&self, bytes: usize) -> Step {
         self.worker.totals().query_buffer_disconnections.add(1);
-        tracing::warn!("Closing client that reached max query buffer length: id={} qbuf={bytes}", self.session.client.id);
+        tracing::warn!(
+            "Closing client that reached max query buffer length: id={} qbuf={bytes}",
+            self.session.client.id
+        );
         Step::Close
     }
 
@@ -454,7 +466,8 @@ impl Connection {
     #[inline]
     fn output_exceeds(&self, out: &Reply, settings: Settings) -> bool {
         settings.output_hard_bytes != 0
-            && (out.len() + self.output.bytes()).saturating_sub(UNCOUNTED_OUTPUT_BYTES) > settings.output_hard_bytes
+            && (out.len() + self.output.bytes()).saturating_sub(UNCOUNTED_OUTPUT_BYTES)
+                > settings.output_hard_bytes
     }
 
     #[cold]
@@ -492,7 +505,10 @@ impl Connection {
         client.args_bytes.store(receiving, Ordering::Relaxed);
         client.output_bytes.store(self.output.bytes(), Ordering::Relaxed);
         client.output_chunks.store(self.output.chunks(), Ordering::Relaxed);
-        let memory = size_of::<Connection>() + size_of::<Client>() + self.remainder.capacity() + receiving
+        let memory = size_of::<Connection>()
+            + size_of::<Client>()
+            + self.remainder.capacity()
+            + receiving
             + self.output.bytes();
         client.memory_bytes.store(memory, Ordering::Relaxed);
     }

@@ -69,7 +69,8 @@ pub fn open(config: &Config) -> Result<Vec<Listener>, String> {
             };
             match open_tcp(name, port, backlog) {
                 Ok(listener) => {
-                    let listener = TcpListener::from_std(listener).map_err(|e| format!("Cannot watch {name}: {e}"))?;
+                    let listener =
+                        TcpListener::from_std(listener).map_err(|e| format!("Cannot watch {name}: {e}"))?;
                     listeners.push(Listener::Tcp(listener));
                 }
                 Err(error) if optional && is_unavailable(&error) => {}
@@ -90,7 +91,8 @@ pub fn open(config: &Config) -> Result<Vec<Listener>, String> {
         let path = PathBuf::from(String::from_utf8_lossy(&path).into_owned());
         let listener = open_unix(&path, config.unixsocketperm(), backlog)
             .map_err(|e| format!("Failed opening Unix socket: bind: {}", describe(&e)))?;
-        let listener = UnixListener::from_std(listener).map_err(|e| format!("Cannot watch the Unix socket: {e}"))?;
+        let listener =
+            UnixListener::from_std(listener).map_err(|e| format!("Cannot watch the Unix socket: {e}"))?;
         listeners.push(Listener::Unix(listener, path));
     }
     Ok(listeners)

@@ -6,8 +6,8 @@
 
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 
 /// How a connection came in.
@@ -104,7 +104,10 @@ impl Client {
     /// Whether the peer is on this machine.
     pub fn is_local(&self) -> bool {
         self.transport == Transport::Unix
-            || self.addr.parse::<std::net::SocketAddr>().is_ok_and(|addr| addr.ip().to_canonical().is_loopback())
+            || self
+                .addr
+                .parse::<std::net::SocketAddr>()
+                .is_ok_and(|addr| addr.ip().to_canonical().is_loopback())
     }
 
     /// Seconds since the connection was made.

@@ -50,7 +50,12 @@ fn auth(call: &mut Call<'_>) -> Result<(), Error> {
 /// Makes the session that of `user`, if the password is right. A wrong one leaves the session as it was.
 ///
 /// The comparison takes the same time for every password of the right length.
-pub fn authenticate(server: &Server, session: &mut Session, user: &[u8], password: &[u8]) -> Result<(), Error> {
+pub fn authenticate(
+    server: &Server,
+    session: &mut Session,
+    user: &[u8],
+    password: &[u8],
+) -> Result<(), Error> {
     let right = server.config.requirepass();
     let accepted = user == DEFAULT_USER && (right.is_empty() || bool::from(right.as_ref().ct_eq(password)));
     if !accepted {

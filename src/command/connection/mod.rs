@@ -9,5 +9,13 @@ mod select;
 
 use super::spec::Command;
 
-pub const COMMANDS: &[Command] =
-    &[auth::AUTH, client::CLIENT, ping::ECHO, hello::HELLO, ping::PING, select::QUIT, select::RESET, select::SELECT];
+pub const COMMANDS: &[Command] = &[
+    auth::AUTH,
+    client::CLIENT,
+    ping::ECHO,
+    hello::HELLO,
+    ping::PING,
+    select::QUIT,
+    select::RESET,
+    select::SELECT,
+];

@@ -229,7 +229,8 @@ mod tests {
         let xx = Conditions { present: true, ..none };
         let gt = Conditions { greater: true, ..none };
         let lt = Conditions { less: true, ..none };
-        let allowed = |conditions: Conditions| [None, Some(4), Some(5), Some(6)].map(|old| conditions.allow(old, 5));
+        let allowed =
+            |conditions: Conditions| [None, Some(4), Some(5), Some(6)].map(|old| conditions.allow(old, 5));
         assert_eq!(allowed(none), [true, true, true, true]);
         assert_eq!(allowed(nx), [true, false, false, false]);
         assert_eq!(allowed(xx), [false, true, true, true]);

@@ -37,7 +37,11 @@ pub const OBJECT: Command = Command {
             handler: Some(|call| {
                 let now_ms = call.keys.now_ms;
                 reply_number(call, |entry| {
-                    if is_lfu() { Ok(entry.access().frequency(now_ms).into()) } else { Err(Error::LfuNotSelected) }
+                    if is_lfu() {
+                        Ok(entry.access().frequency(now_ms).into())
+                    } else {
+                        Err(Error::LfuNotSelected)
+                    }
                 })
             }),
             ..SUBCOMMAND
@@ -50,7 +54,11 @@ pub const OBJECT: Command = Command {
             handler: Some(|call| {
                 let now_ms = call.keys.now_ms;
                 reply_number(call, |entry| {
-                    if is_lfu() { Err(Error::LfuSelected) } else { Ok(entry.access().idle_seconds(now_ms).into()) }
+                    if is_lfu() {
+                        Err(Error::LfuSelected)
+                    } else {
+                        Ok(entry.access().idle_seconds(now_ms).into())
+                    }
                 })
             }),
             ..SUBCOMMAND

@@ -80,7 +80,8 @@ impl<'a> ScanOptions<'a> {
         let mut options = ScanOptions { pattern: None, count: DEFAULT_COUNT, type_name: None };
         while !args.is_done() {
             if args.skip_word("COUNT") {
-                options.count = usize::try_from(args.next_i64()?).ok().filter(|n| *n > 0).ok_or(Error::Syntax)?;
+                options.count =
+                    usize::try_from(args.next_i64()?).ok().filter(|n| *n > 0).ok_or(Error::Syntax)?;
             } else if args.skip_word("MATCH") {
                 options.pattern = Some(args.next()?);
             } else if args.skip_word("TYPE") {

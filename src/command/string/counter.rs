@@ -8,8 +8,7 @@ use crate::types::long_double::LongDouble;
 use crate::types::number;
 
 const FLAGS: Flags = Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST);
-const KEYS: &[KeySpec] =
-    &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE))];
+const KEYS: &[KeySpec] = &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE))];
 
 pub const INCR: Command = Command {
     name: "incr",

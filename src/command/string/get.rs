@@ -4,8 +4,8 @@ use super::expiry::{MILLISECONDS, SECONDS, Time, TimeForm, UNIX_MILLISECONDS, UN
 use super::{reply_string, reply_value};
 use crate::command::call::Call;
 use crate::command::errors::Error;
-use crate::command::spec::{Arg, Command, Flags, Group, KeyFlags, KeySpec};
 use crate::command::generic::free_entry;
+use crate::command::spec::{Arg, Command, Flags, Group, KeyFlags, KeySpec};
 
 pub const GET: Command = Command {
     name: "get",

@@ -102,12 +102,8 @@ pub const GETRANGE: Command = Command {
     ..Command::NEW
 };
 
-pub const SUBSTR: Command = Command {
-    name: "substr",
-    since: "1.0.0",
-    deprecated: Some(("2.0.0", "`GETRANGE`")),
-    ..GETRANGE
-};
+pub const SUBSTR: Command =
+    Command { name: "substr", since: "1.0.0", deprecated: Some(("2.0.0", "`GETRANGE`")), ..GETRANGE };
 
 fn getrange(call: &mut Call<'_>) -> Result<(), Error> {
     let key = call.args.next()?;

@@ -7,12 +7,10 @@ use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::spec::{Arg, Command, Flags, Group, KeyFlags, KeySpec};
 use crate::keyspace::{Deadline, View};
+use crate::resp::scan::Request;
 
-const SET_CONDITION: &[Arg] = &[
-    Arg::word("nx", "NX"),
-    Arg::word("xx", "XX"),
-    Arg::string("ifeq-value").token("IFEQ").since("8.4.0"),
-];
+const SET_CONDITION: &[Arg] =
+    &[Arg::word("nx", "NX"), Arg::word("xx", "XX"), Arg::string("ifeq-value").token("IFEQ").since("8.4.0")];
 
 const SET_EXPIRATION: &[Arg] = &[
     SECONDS.since("2.6.12"),
@@ -37,6 +35,7 @@ pub const SET: Command = Command {
             KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE).union(KeyFlags::VARIABLE_FLAGS),
         )
     }],
+    find_keys: Some(set_key),
     args: &[
         Arg::key("key", 0),
         Arg::string("value"),
@@ -51,18 +50,26 @@ pub const SET: Command = Command {
         ("7.0.0", "NX and GET may be combined."),
         ("8.4.0", "The option IFEQ."),
     ],
-    find_keys: Some(|request, visit| {
-        let is_read = |arg: &[u8]| arg.eq_ignore_ascii_case(b"GET") || arg.eq_ignore_ascii_case(b"IFEQ");
-        let reads = request.iter().skip(3).any(is_read);
-        let how = if reads { KeyFlags::RW.union(KeyFlags::ACCESS) } else { KeyFlags::OW };
-        if request.len() > 1 {
-            visit(1, how.union(KeyFlags::UPDATE));
-        }
-    }),
     reply: "OK, or null if the condition does not hold; with GET the value before, or null",
     handler: Some(set),
     ..Command::NEW
 };
+
+/// The key is only overwritten unless GET asks for the old value.
+fn set_key(request: Request<'_>, visit: &mut dyn FnMut(usize, KeyFlags)) {
+    let reads = request
+        .tail(3)
+        .iter()
+        .any(|arg| arg.eq_ignore_ascii_case(b"GET") || arg.eq_ignore_ascii_case(b"IFEQ"));
+    visit(
+        1,
+        if reads {
+            KeyFlags::RW | KeyFlags::ACCESS | KeyFlags::UPDATE
+        } else {
+            KeyFlags::OW | KeyFlags::UPDATE
+        },
+    );
+}
 
 /// On what SET depends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -121,7 +128,8 @@ impl<'a> SetOptions<'a> {
                     return Err(Error::Syntax);
                 };
                 let kind = std::mem::discriminant(&condition);
-                if options.condition != Condition::None && std::mem::discriminant(&options.condition) != kind {
+                if options.condition != Condition::None && std::mem::discriminant(&options.condition) != kind
+                {
                     return Err(Error::Syntax);
                 }
                 options.condition = condition;

@@ -129,7 +129,9 @@ mod tests {
         assert_eq!(fits(&[], 7), Ok(false));
         assert_eq!(fits(&["skipme", "no"], 7), Ok(true));
         assert_eq!(fits(&["maxage", "10"], 1), Ok(true));
-        for other in [["id", "8"], ["type", "replica"], ["addr", "1.2.3.4:6"], ["laddr", "x"], ["maxage", "11"]] {
+        for other in
+            [["id", "8"], ["type", "replica"], ["addr", "1.2.3.4:6"], ["laddr", "x"], ["maxage", "11"]]
+        {
             assert_eq!(fits(&other, 1), Ok(false), "{other:?}");
         }
     }

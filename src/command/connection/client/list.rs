@@ -104,10 +104,12 @@ fn list(call: &mut Call<'_>) -> Result<(), Error> {
 fn write_line(text: &mut Vec<u8>, client: &Client, args_bytes: usize, now_ms: i64) {
     let names = client.names.lock().clone();
     let output_bytes = client.output_bytes.load(Relaxed);
-    let command = table().all.get(client.last_command.load(Relaxed) as usize).map_or("NULL", |c| &c.full_name);
+    let command =
+        table().all.get(client.last_command.load(Relaxed) as usize).map_or("NULL", |c| &c.full_name);
     let idle_secs = (now_ms - client.last_active_ms.load(Relaxed)).max(0) / 1000;
     // Writing to a vector cannot fail.
-    let _ = write!(text, "id={} addr={} laddr={} fd={} name=", client.id, client.addr, client.laddr, client.fd);
+    let _ =
+        write!(text, "id={} addr={} laddr={} fd={} name=", client.id, client.addr, client.laddr, client.fd);
     text.extend_from_slice(&names.name);
     let _ = write!(
         text,

@@ -53,7 +53,11 @@ pub const SETINFO: Command = Command {
 
 fn getname(call: &mut Call<'_>) -> Result<(), Error> {
     let names = call.session.client.names.lock();
-    if names.name.is_empty() { call.out.null() } else { call.out.bulk(&names.name) }
+    if names.name.is_empty() {
+        call.out.null()
+    } else {
+        call.out.bulk(&names.name)
+    }
     Ok(())
 }
 

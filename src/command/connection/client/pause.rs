@@ -15,7 +15,9 @@ pub const PAUSE: Command = Command {
     arity: -3,
     args: &[
         Arg::integer("timeout"),
-        Arg::one_of("mode", &[Arg::word("write", "WRITE"), Arg::word("all", "ALL")]).optional().since("6.2.0"),
+        Arg::one_of("mode", &[Arg::word("write", "WRITE"), Arg::word("all", "ALL")])
+            .optional()
+            .since("6.2.0"),
     ],
     history: &[("6.2.0", "Takes the mode.")],
     handler: Some(pause),
@@ -39,7 +41,8 @@ pub const UNBLOCK: Command = Command {
     arity: -3,
     args: &[
         Arg::integer("client-id"),
-        Arg::one_of("unblock-type", &[Arg::word("timeout", "TIMEOUT"), Arg::word("error", "ERROR")]).optional(),
+        Arg::one_of("unblock-type", &[Arg::word("timeout", "TIMEOUT"), Arg::word("error", "ERROR")])
+            .optional(),
     ],
     reply: "1 if the client was blocked, else 0",
     handler: Some(unblock),
