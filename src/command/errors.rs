@@ -84,8 +84,9 @@ impl Error {
         Error::Other(Cow::Borrowed(text))
     }
 
-    /// An option of EXPIRE that there is not.
+    /// An option of EXPIRE that there is not, as far as its first zero byte.
     pub fn unsupported_option(option: &[u8]) -> Error {
+        let option = option.split(|byte| *byte == 0).next().unwrap_or_default();
         Error::err(format_args!("Unsupported option {}", String::from_utf8_lossy(option)))
     }
 
