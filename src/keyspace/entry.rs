@@ -4,11 +4,11 @@
 //! of the allocator rather than for the compiler's convenience:
 //!
 //! ```text
-//! offset  0        1       2      3      4             8
-//!         ┌────────┬───────┬──────┬──────┬─────────────┬─────────────┬───────────────────┬─────┬─────────┐
-//!         │ kind   │ flags │ key  │ value│ access      │ deadline ms │ key len, value len│ key │ payload │
-//!         │        │       │ len  │ len  │ (AtomicU32) │ if TTL      │ if LONG (2 × u32) │     │         │
-//!         └────────┴───────┴──────┴──────┴─────────────┴─────────────┴───────────────────┴─────┴─────────┘
+//! offset  0             1        2            4             8
+//!         ┌─────────────┬────────┬────────────┬─────────────┬─────────────┬───────────────┬─────┬─────────┐
+//!         │ kind, flags │ key    │ payload    │ access      │ deadline ms │ key len (u64) │ key │ payload │
+//!         │ 4 bits each │ len u8 │ len u16    │ (AtomicU32) │ if DEADLINE │ if LONG       │     │         │
+//!         └─────────────┴────────┴────────────┴─────────────┴─────────────┴───────────────┴─────┴─────────┘
 //! ```
 //!
 //! A 16-byte key with a 16-byte value takes 40 bytes, 48 with a deadline. The payload is the value's bytes, an
@@ -65,21 +65,41 @@ const KIND_INT: u8 = 1;
 const KIND_INLINE: u8 = 2;
 const KIND_OBJECT: u8 = 3;
 
-const FLAG_DEADLINE: u8 = 1;
-const FLAG_LONG: u8 = 2;
-/// The string was modified in place, which OBJECT ENCODING shows as `raw`.
-const FLAG_RAW: u8 = 4;
+const KIND_MASK: u8 = 0x0f;
 
-/// The longest key or value whose length fits the header.
-const MAX_SHORT_BYTES: usize = u8::MAX as usize;
+const FLAG_DEADLINE: u8 = 1 << 4;
+/// The key's length does not fit the header and stands before the key.
+const FLAG_LONG: u8 = 1 << 5;
+/// The string was modified in place, which OBJECT ENCODING shows as `raw`.
+const FLAG_RAW: u8 = 1 << 6;
+
+/// The longest key whose length fits the header.
+const MAX_SHORT_KEY_BYTES: usize = u8::MAX as usize;
+const _: () = assert!(MAX_INLINE_BYTES <= u16::MAX as usize);
 
 #[repr(C, align(8))]
 struct Header {
-    kind: u8,
-    flags: u8,
+    /// The kind in the low half, flags in the high half.
+    tag: u8,
     short_key_len: u8,
-    short_value_len: u8,
+    payload_len: u16,
     access: AtomicU32,
+}
+
+impl Header {
+    #[inline]
+    fn kind(&self) -> u8 {
+        self.tag & KIND_MASK
+    }
+
+    #[inline]
+    fn has(&self, flag: u8) -> bool {
+        self.tag & flag != 0
+    }
+
+    fn set_kind(&mut self, kind: u8) {
+        self.tag = self.tag & !KIND_MASK | kind;
+    }
 }
 
 const HEADER_BYTES: usize = size_of::<Header>();
@@ -103,15 +123,15 @@ struct Shape {
 
 impl Shape {
     fn is_long(&self) -> bool {
-        self.key_len > MAX_SHORT_BYTES || self.payload_len > MAX_SHORT_BYTES
+        self.key_len > MAX_SHORT_KEY_BYTES
     }
 
-    fn lens_at(&self) -> usize {
+    fn long_len_at(&self) -> usize {
         HEADER_BYTES + 8 * self.deadline as usize
     }
 
     fn key_at(&self) -> usize {
-        self.lens_at() + 8 * self.is_long() as usize
+        self.long_len_at() + 8 * self.is_long() as usize
     }
 
     fn payload_at(&self) -> usize {
@@ -158,19 +178,16 @@ impl Entry {
             let base = alloc(layout);
             let Some(pointer) = NonNull::new(base) else { handle_alloc_error(layout) };
             pointer.cast::<Header>().write(Header {
-                kind,
-                flags: FLAG_DEADLINE * shape.deadline as u8 | FLAG_LONG * long as u8,
+                tag: kind | FLAG_DEADLINE * shape.deadline as u8 | FLAG_LONG * long as u8,
                 short_key_len: if long { 0 } else { key.len() as u8 },
-                short_value_len: if long { 0 } else { payload.len() as u8 },
+                payload_len: payload.len() as u16,
                 access: AtomicU32::new(access.0),
             });
             if let Some(deadline) = deadline_ms {
                 base.add(HEADER_BYTES).cast::<i64>().write(deadline);
             }
             if long {
-                let lens = base.add(shape.lens_at()).cast::<u32>();
-                lens.write(key.len() as u32);
-                lens.add(1).write(payload.len() as u32);
+                base.add(shape.long_len_at()).cast::<u64>().write(key.len() as u64);
             }
             base.add(shape.key_at()).copy_from_nonoverlapping(key.as_ptr(), key.len());
             base.add(shape.payload_at()).copy_from_nonoverlapping(payload.as_ptr(), payload.len());
@@ -192,16 +209,14 @@ impl Entry {
     #[inline]
     fn shape(&self) -> Shape {
         let header = self.header();
-        let deadline = header.flags & FLAG_DEADLINE != 0;
-        if header.flags & FLAG_LONG == 0 {
-            let (key_len, payload_len) = (header.short_key_len as usize, header.short_value_len as usize);
-            return Shape { deadline, key_len, payload_len };
+        let deadline = header.has(FLAG_DEADLINE);
+        let payload_len = header.payload_len as usize;
+        if !header.has(FLAG_LONG) {
+            return Shape { deadline, key_len: header.short_key_len as usize, payload_len };
         }
-        // SAFETY: a LONG entry has both lengths at this offset, which is a multiple of 8.
-        let (key_len, payload_len) = unsafe {
-            let lens = self.base().add(HEADER_BYTES + 8 * deadline as usize).cast::<u32>();
-            (lens.read() as usize, lens.add(1).read() as usize)
-        };
+        // SAFETY: a LONG entry has its key's length at this offset, which is a multiple of 8.
+        let key_len =
+            unsafe { self.base().add(HEADER_BYTES + 8 * deadline as usize).cast::<u64>().read() as usize };
         Shape { deadline, key_len, payload_len }
     }
 
@@ -224,7 +239,7 @@ impl Entry {
     }
 
     fn pointer_payload(&self) -> *mut Object {
-        debug_assert_eq!(self.header().kind, KIND_OBJECT);
+        debug_assert_eq!(self.header().kind(), KIND_OBJECT);
         // SAFETY: an OBJECT entry's payload is a pointer's bytes, not aligned.
         unsafe { self.base().add(self.shape().payload_at()).cast::<*mut Object>().read_unaligned() }
     }
@@ -232,14 +247,14 @@ impl Entry {
     /// The object behind the entry, if its value does not stand inside it.
     pub fn object(&self) -> Option<&Object> {
         // SAFETY: the pointer came from a box that this entry owns.
-        (self.header().kind == KIND_OBJECT).then(|| unsafe { &*self.pointer_payload() })
+        (self.header().kind() == KIND_OBJECT).then(|| unsafe { &*self.pointer_payload() })
     }
 
     /// The value if it is a string (as all values are so far).
     #[inline]
     pub fn string(&self) -> StringRef<'_> {
         let shape = self.shape();
-        match self.header().kind {
+        match self.header().kind() {
             KIND_INT => {
                 let mut n = [0; 8];
                 n.copy_from_slice(self.payload(shape));
@@ -255,7 +270,7 @@ impl Entry {
 
     /// Takes a large string out of an entry that is about to be replaced or dropped; an empty one stays.
     pub fn take_shared(&mut self) -> Option<Bytes> {
-        if self.header().kind != KIND_OBJECT {
+        if self.header().kind() != KIND_OBJECT {
             return None;
         }
         // SAFETY: the pointer came from a box that this entry owns, and `self` is borrowed exclusively.
@@ -274,15 +289,15 @@ impl Entry {
             Value::Shared(_) => return false,
         };
         let same = Shape { payload_len: bytes.len(), ..shape };
-        if self.header().kind == KIND_OBJECT || same.layout() != shape.layout() {
+        if self.header().kind() == KIND_OBJECT || same.layout() != shape.layout() {
             return false;
         }
         // SAFETY: the payload has exactly this length, and `self` is borrowed exclusively.
         unsafe {
             self.base().add(shape.payload_at()).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
             let header = self.0.as_mut();
-            header.kind = kind;
-            header.flags &= !FLAG_RAW;
+            header.set_kind(kind);
+            header.tag &= !FLAG_RAW;
         }
         true
     }
@@ -290,18 +305,18 @@ impl Entry {
     /// Marks a string that was modified in place, for OBJECT ENCODING.
     pub fn mark_raw(&mut self) {
         // SAFETY: `self` is borrowed exclusively.
-        unsafe { self.0.as_mut() }.flags |= FLAG_RAW;
+        unsafe { self.0.as_mut() }.tag |= FLAG_RAW;
     }
 
     pub fn is_raw(&self) -> bool {
-        self.header().flags & FLAG_RAW != 0
+        self.header().has(FLAG_RAW)
     }
 
     /// The inline string's bytes, to be changed in place.
     pub fn inline_mut(&mut self) -> Option<&mut [u8]> {
         let shape = self.shape();
         // SAFETY: the payload's bytes lie here, and `self` is borrowed exclusively.
-        (self.header().kind == KIND_INLINE).then(|| unsafe {
+        (self.header().kind() == KIND_INLINE).then(|| unsafe {
             std::slice::from_raw_parts_mut(self.base().add(shape.payload_at()), shape.payload_len)
         })
     }
@@ -309,21 +324,11 @@ impl Entry {
     /// Grows (with zeros) or shrinks an inline string, which must stay within [`MAX_INLINE_BYTES`]. Grows
     /// within the allocator's size class without moving.
     pub fn resize_inline(&mut self, len: usize) {
-        assert!(self.header().kind == KIND_INLINE && len <= MAX_INLINE_BYTES);
+        assert!(self.header().kind() == KIND_INLINE && len <= MAX_INLINE_BYTES);
         let old = self.shape();
         let new = Shape { payload_len: len, ..old };
-        if old.is_long() != new.is_long() {
-            let mut payload = self.payload(old).to_vec();
-            payload.resize(len, 0);
-            let flags = self.header().flags & FLAG_RAW;
-            let mut entry = Self::build(self.key(), KIND_INLINE, &payload, self.deadline(), self.access());
-            // SAFETY: `entry` is owned here.
-            unsafe { entry.0.as_mut() }.flags |= flags;
-            *self = entry;
-            return;
-        }
         // SAFETY: the allocation has the old layout; after growing, the new bytes are zeroed before anybody
-        // can see them, and the lengths in the header match the new layout.
+        // can see them, and the length in the header matches the new layout.
         unsafe {
             let base = realloc(self.base(), old.layout(), new.layout().size());
             let Some(pointer) = NonNull::new(base) else { handle_alloc_error(new.layout()) };
@@ -331,11 +336,7 @@ impl Entry {
             if len > old.payload_len {
                 base.add(old.payload_at() + old.payload_len).write_bytes(0, len - old.payload_len);
             }
-            if new.is_long() {
-                base.add(new.lens_at()).cast::<u32>().add(1).write(len as u32);
-            } else {
-                self.0.as_mut().short_value_len = len as u8;
-            }
+            self.0.as_mut().payload_len = len as u16;
         }
     }
 
@@ -349,7 +350,7 @@ impl Entry {
             *self = Self::build(self.key(), KIND_INLINE, text, self.deadline(), self.access());
         }
         let end = offset + data.len();
-        if self.header().kind == KIND_INLINE {
+        if self.header().kind() == KIND_INLINE {
             let len = self.shape().payload_len;
             if end <= MAX_INLINE_BYTES {
                 if end > len {
@@ -391,27 +392,27 @@ impl Entry {
     #[inline]
     pub fn deadline(&self) -> Option<i64> {
         // SAFETY: an entry with the flag has its deadline behind the header, aligned.
-        (self.header().flags & FLAG_DEADLINE != 0)
+        (self.header().has(FLAG_DEADLINE))
             .then(|| unsafe { self.base().add(HEADER_BYTES).cast::<i64>().read() })
     }
 
     /// Sets or removes the deadline; the entry moves if it gains or loses the field.
     pub fn set_deadline(&mut self, deadline_ms: Option<i64>) {
-        match (self.header().flags & FLAG_DEADLINE != 0, deadline_ms) {
+        match (self.header().has(FLAG_DEADLINE), deadline_ms) {
             (true, Some(deadline)) => {
                 // SAFETY: as in `deadline`, borrowed exclusively.
                 unsafe { self.base().add(HEADER_BYTES).cast::<i64>().write(deadline) }
             }
             (false, None) => {}
             _ => {
-                let (kind, flags) = (self.header().kind, self.header().flags & FLAG_RAW);
+                let (kind, flags) = (self.header().kind(), self.header().tag & FLAG_RAW);
                 let payload = self.payload(self.shape());
                 let mut entry = Self::build(self.key(), kind, payload, deadline_ms, self.access());
                 // SAFETY: `entry` is owned here. The old entry loses its claim on the object, which the new
                 // one now owns, before it is dropped.
                 unsafe {
-                    entry.0.as_mut().flags |= flags;
-                    self.0.as_mut().kind = KIND_INLINE;
+                    entry.0.as_mut().tag |= flags;
+                    self.0.as_mut().set_kind(KIND_INLINE);
                 }
                 *self = entry;
             }
@@ -420,13 +421,13 @@ impl Entry {
 
     /// The same value and deadline under another key. The entry is used up.
     pub fn renamed(mut self, key: &[u8]) -> Entry {
-        let (kind, flags) = (self.header().kind, self.header().flags & FLAG_RAW);
+        let (kind, flags) = (self.header().kind(), self.header().tag & FLAG_RAW);
         let payload = self.payload(self.shape());
         let mut entry = Self::build(key, kind, payload, self.deadline(), self.access());
         // SAFETY: as in `set_deadline`.
         unsafe {
-            entry.0.as_mut().flags |= flags;
-            self.0.as_mut().kind = KIND_INLINE;
+            entry.0.as_mut().tag |= flags;
+            self.0.as_mut().set_kind(KIND_INLINE);
         }
         entry
     }
@@ -491,7 +492,7 @@ impl Drop for Entry {
         // SAFETY: the entry owns the object (if any) and the allocation of this layout, and is never used
         // again.
         unsafe {
-            if self.header().kind == KIND_OBJECT {
+            if self.header().kind() == KIND_OBJECT {
                 drop(Box::from_raw(self.pointer_payload()));
             }
             dealloc(self.base(), layout);
@@ -554,7 +555,7 @@ mod tests {
         assert_eq!(entry(Value::Bytes(&[b'v'; 16]), None).heap_bytes(), 40);
         assert_eq!(entry(Value::Bytes(&[b'v'; 16]), Some(5)).heap_bytes(), 48);
         assert_eq!(entry(Value::Int(7), None).heap_bytes(), 32);
-        assert_eq!(entry(Value::Bytes(&[b'v'; 256]), None).heap_bytes(), 8 + 8 + 16 + 256);
+        assert_eq!(entry(Value::Bytes(&[b'v'; 1000]), None).heap_bytes(), 1024);
     }
 
     #[test]
