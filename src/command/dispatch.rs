@@ -5,7 +5,7 @@
 
 use super::args::Args;
 use super::call::Call;
-use super::errors::Error;
+use super::errors::{Error, echo};
 use super::keyspec;
 use super::spec::{Databases, Flags, Scope};
 use super::table::{Entry, table};
@@ -348,21 +348,23 @@ fn ends_silent(session: &mut Session) -> bool {
 
 #[cold]
 fn unresolved(resolved: Resolved, request: Request<'_>) -> Error {
-    let lossy =
-        |bytes: &[u8], limit: usize| String::from_utf8_lossy(&bytes[..bytes.len().min(limit)]).into_owned();
+    let lossy = |bytes| String::from_utf8_lossy(bytes).into_owned();
     if let Resolved::UnknownSubcommand(entry) = resolved {
         return Error::UnknownSubcommand {
             container: entry.spec.name.to_ascii_uppercase(),
-            sub: lossy(request.get(1), UNKNOWN_COMMAND_ECHO_BYTES),
+            sub: lossy(echo(request.get(1), UNKNOWN_COMMAND_ECHO_BYTES)),
         };
     }
-    let mut args = String::new();
+    let mut args = Vec::new();
     for arg in request.iter().skip(1) {
         if args.len() >= UNKNOWN_COMMAND_ECHO_BYTES {
             break;
         }
-        args.push_str(&format!("'{}' ", lossy(arg, UNKNOWN_COMMAND_ECHO_BYTES - args.len())));
+        let arg = echo(arg, UNKNOWN_COMMAND_ECHO_BYTES - args.len());
+        args.push(b'\'');
+        args.extend_from_slice(arg);
+        args.extend_from_slice(b"' ");
     }
-    let name = lossy(request.get(0), UNKNOWN_COMMAND_ECHO_BYTES);
+    let (name, args) = (lossy(echo(request.get(0), UNKNOWN_COMMAND_ECHO_BYTES)), lossy(&args));
     Error::UnknownCommand(format!("'{name}', with args beginning with: {args}"))
 }

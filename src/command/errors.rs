@@ -74,6 +74,13 @@ pub enum Error {
     Other(Cow<'static, str>),
 }
 
+/// The part of a client's bytes that an error repeats: up to the first zero byte, where C's strings end, and
+/// at most `limit` bytes.
+pub fn echo(bytes: &[u8], limit: usize) -> &[u8] {
+    let bytes = &bytes[..bytes.len().min(limit)];
+    memchr::memchr(0, bytes).map_or(bytes, |end| &bytes[..end])
+}
+
 impl Error {
     /// An error of code `ERR` with this text.
     pub fn err(text: impl fmt::Display) -> Error {
@@ -85,9 +92,9 @@ impl Error {
         Error::Other(Cow::Borrowed(text))
     }
 
-    /// An option of EXPIRE that there is not.
+    /// An option of EXPIRE that there is not, as far as its first zero byte.
     pub fn unsupported_option(option: &[u8]) -> Error {
-        Error::err(format_args!("Unsupported option {}", String::from_utf8_lossy(option)))
+        Error::err(format_args!("Unsupported option {}", String::from_utf8_lossy(echo(option, usize::MAX))))
     }
 
     /// The code that errorstats counts: the first word.
