@@ -1,19 +1,23 @@
 //! What tests that talk to a running server share: starting one, and a client that shows replies as they came.
 
-use std::io::{Read, Write};
+#![allow(dead_code, reason = "every test program uses a part of this, and none uses all")]
+
+use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 const START_WITHIN: Duration = Duration::from_secs(20);
+const END_WITHIN: Duration = Duration::from_secs(20);
 const REPLY_WITHIN: Duration = Duration::from_secs(20);
 
 /// A server of our own on a free port, gone when this is dropped.
 pub struct Process {
     child: Child,
     pub port: u16,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Process {
@@ -28,8 +32,7 @@ impl Process {
     }
 
     fn start(program: &str, args: &[&str]) -> Process {
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        let port = free.expect("a free port").port();
+        let port = free_port();
         let dir = tempfile::tempdir().expect("a directory for the server");
         let child = Command::new(program)
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
@@ -38,7 +41,7 @@ impl Process {
             .stdout(Stdio::null())
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {program}: {error}"));
-        let mut process = Process { child, port, _dir: dir };
+        let mut process = Process { child, port, dir };
         let give_up = Instant::now() + START_WITHIN;
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
             let ended = process.child.try_wait().expect("the state of a child");
@@ -52,6 +55,35 @@ impl Process {
     pub fn connect(&self) -> Client {
         Client::connect(self.port)
     }
+
+    /// The directory that the server runs in.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Sends a signal, named as `kill` names it.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status();
+        assert!(sent.expect("the kill command").success(), "cannot send SIG{name}");
+    }
+
+    /// Waits for the end of the process.
+    pub fn wait(&mut self) -> ExitStatus {
+        let give_up = Instant::now() + END_WITHIN;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("the state of a child") {
+                return status;
+            }
+            assert!(Instant::now() < give_up, "the server does not end");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+/// A TCP port that nobody listens on.
+pub fn free_port() -> u16 {
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    free.expect("a free port").port()
 }
 
 impl Drop for Process {
@@ -69,7 +101,11 @@ pub struct Client {
 
 impl Client {
     fn connect(port: u16) -> Client {
-        let stream = TcpStream::connect(("127.0.0.1", port)).expect("a connection");
+        Client::over(TcpStream::connect(("127.0.0.1", port)).expect("a connection"))
+    }
+
+    /// A client on a connection that was made elsewhere.
+    pub fn over(stream: TcpStream) -> Client {
         stream.set_nodelay(true).expect("a socket option");
         stream.set_read_timeout(Some(REPLY_WITHIN)).expect("a socket option");
         Client { stream, received: Vec::new() }
@@ -77,14 +113,7 @@ impl Client {
 
     /// Sends one request.
     pub fn send(&mut self, args: &[impl AsRef<[u8]>]) {
-        let mut request = format!("*{}\r\n", args.len()).into_bytes();
-        for arg in args {
-            let arg = arg.as_ref();
-            request.extend(format!("${}\r\n", arg.len()).bytes());
-            request.extend_from_slice(arg);
-            request.extend(b"\r\n");
-        }
-        self.stream.write_all(&request).expect("the server takes a request");
+        self.stream.write_all(&encode(args)).expect("the server takes a request");
     }
 
     /// The next reply, in wire form.
@@ -100,6 +129,29 @@ impl Client {
         }
     }
 
+    /// The connection itself, to send or receive bytes past this client.
+    pub fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    /// Sends bytes as they are. That the server has closed the connection meanwhile is no error: what it had
+    /// to say can still be received.
+    pub fn write(&mut self, bytes: &[u8]) {
+        match self.stream.write_all(bytes) {
+            Err(error) if !is_closed(error.kind()) => panic!("cannot send: {error}"),
+            _ => {}
+        }
+    }
+
+    /// All that arrives until the server closes the connection.
+    pub fn receive_to_end(&mut self) -> Vec<u8> {
+        let mut all = std::mem::take(&mut self.received);
+        match self.stream.read_to_end(&mut all) {
+            Err(error) if !is_closed(error.kind()) => panic!("the server does not close: {error}"),
+            _ => all,
+        }
+    }
+
     /// Sends one request and returns its reply in wire form.
     pub fn ask(&mut self, args: &[impl AsRef<[u8]>]) -> Vec<u8> {
         self.send(args);
@@ -107,8 +159,35 @@ impl Client {
     }
 }
 
+fn is_closed(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted)
+}
+
+/// One request in wire form.
+pub fn encode(args: &[impl AsRef<[u8]>]) -> Vec<u8> {
+    let mut request = format!("*{}\r\n", args.len()).into_bytes();
+    for arg in args {
+        let arg = arg.as_ref();
+        request.extend(format!("${}\r\n", arg.len()).bytes());
+        request.extend_from_slice(arg);
+        request.extend(b"\r\n");
+    }
+    request
+}
+
+/// The text of a bulk, verbatim or simple string.
+pub fn text(reply: &[u8]) -> String {
+    let line_end = reply.windows(2).position(|pair| pair == b"\r\n").expect("a reply");
+    let body = match reply[0] {
+        b'$' => &reply[line_end + 2..reply.len() - 2],
+        b'=' => &reply[line_end + "\r\ntxt:".len()..reply.len() - 2],
+        _ => &reply[1..line_end],
+    };
+    String::from_utf8_lossy(body).into_owned()
+}
+
 /// The length of the first complete reply in `bytes`.
-fn frame_len(bytes: &[u8]) -> Option<usize> {
+pub fn frame_len frame_len(bytes: &[u8]) -> Option<usize> {
     let line_end = bytes.windows(2).position(|pair| pair == b"\r\n")? + 2;
     let number = || std::str::from_utf8(&bytes[1..line_end - 2]).ok()?.parse::<i64>().ok();
     let elements = match bytes[0] {
