@@ -137,8 +137,14 @@ fn before_authentication_requests_are_small() {
     let mut client = server.connect();
     let most = vec![b'a'; 16384];
     assert_eq!(client.ask(&[b"GET", most.as_slice()]), b"-NOAUTH Authentication required.\r\n");
-    assert_eq!(client.ask(&["DEL", "1", "2", "3", "4", "5", "6", "7", "8", "9"]), b"-NOAUTH Authentication required.\r\n");
-    assert_eq!(client.ask(&["AUTH", "wrong"]), b"-WRONGPASS invalid username-password pair or user is disabled.\r\n");
+    assert_eq!(
+        client.ask(&["DEL", "1", "2", "3", "4", "5", "6", "7", "8", "9"]),
+        b"-NOAUTH Authentication required.\r\n"
+    );
+    assert_eq!(
+        client.ask(&["AUTH", "wrong"]),
+        b"-WRONGPASS invalid username-password pair or user is disabled.\r\n"
+    );
     // AUTH counts for what follows it in the same packet.
     let larger = vec![b'v'; 100_000];
     let mut requests = encode(&["AUTH", "secret"]);
@@ -311,11 +317,15 @@ fn announced_lengths_cost_nothing() {
     }
     // A long argument's buffer grows with what arrives.
     let grown = growth(&mut watcher, b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$536870912\r\n");
-    assert!(grown <= CLIENTS * (MB + 4096), "an argument of 512 MB from {CLIENTS} clients costs {grown} bytes");
+    assert!(
+        grown <= CLIENTS * (MB + 4096),
+        "an argument of 512 MB from {CLIENTS} clients costs {grown} bytes"
+    );
 }
 
 /// Commands that would stop or delay the server, end other connections, or fill its memory, by design.
-const NOT_AT_RANDOM: &[&str] = &["shutdown", "debug", "client", "config", "monitor", "sync", "psync", "replicaof", "slaveof"];
+const NOT_AT_RANDOM: &[&str] =
+    &["shutdown", "debug", "client", "config", "monitor", "sync", "psync", "replicaof", "slaveof"];
 
 struct Noise {
     rng: StdRng,
@@ -331,8 +341,30 @@ impl Noise {
 
     fn arg(&mut self) -> Vec<u8> {
         const USUAL: [&str; 24] = [
-            "", "0", "1", "-1", "a", "b", "*", "nx", "xx", "get", "ex", "px", "keepttl", "match", "count", "type",
-            "10", "1.5", "9223372036854775807", "-9223372036854775808", "\0", "\r\n", "len", "withmatchlen",
+            "",
+            "0",
+            "1",
+            "-1",
+            "a",
+            "b",
+            "*",
+            "nx",
+            "xx",
+            "get",
+            "ex",
+            "px",
+            "keepttl",
+            "match",
+            "count",
+            "type",
+            "10",
+            "1.5",
+            "9223372036854775807",
+            "-9223372036854775808",
+            "\0",
+            "\r\n",
+            "len",
+            "withmatchlen",
         ];
         match self.rng.random_range(0..10) {
             0 => self.bytes(40),
@@ -376,8 +408,13 @@ impl Noise {
             0 => self.bytes(3000),
             1 => vec![0; self.rng.random_range(1..70_000)],
             2 => [vec![b'*'; 3], self.bytes(300)].concat(),
-            3 => [b"*3\r\n$".as_slice(), self.rng.random::<u32>().to_string().as_bytes(), b"\r\n", &bytes].concat(),
-            4 => bytes.iter().map(|byte| byte & 0x7f).map(|byte| if byte == b'*' { b' ' } else { byte }).collect(),
+            3 => [b"*3\r\n$".as_slice(), self.rng.random::<u32>().to_string().as_bytes(), b"\r\n", &bytes]
+                .concat(),
+            4 => bytes
+                .iter()
+                .map(|byte| byte & 0x7f)
+                .map(|byte| if byte == b'*' { b' ' } else { byte })
+                .collect(),
             _ => bytes,
         }
     }
@@ -426,7 +463,8 @@ fn noise_harms_nobody() {
 fn a_value_of_100_mb_comes_back() {
     let server = Process::nuthatch(&[]);
     let mut client = server.connect();
-    let value: Vec<u8> = (0..100 * MB as u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let value: Vec<u8> =
+        (0..100 * MB as u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     client.write(&encode(&[b"SET".as_slice(), b"big", &value]));
     assert_eq!(client.receive(), b"+OK\r\n");
     assert_eq!(client.ask(&["STRLEN", "big"]), b":104857600\r\n");
@@ -564,7 +602,10 @@ fn every_reply_is_well_formed() {
         client.ask(&["HELLO", proto]);
         for _ in 0..300 {
             let request = noise.request();
-            if request.windows(5).any(|part| part.eq_ignore_ascii_case(b"hello") || part.eq_ignore_ascii_case(b"reset")) {
+            if request
+                .windows(5)
+                .any(|part| part.eq_ignore_ascii_case(b"hello") || part.eq_ignore_ascii_case(b"reset"))
+            {
                 continue;
             }
             client.write(&request);
@@ -573,7 +614,12 @@ fn every_reply_is_well_formed() {
             assert_eq!(frame_len(&first), Some(first.len()));
             let marker = client.receive();
             let shown = String::from_utf8_lossy(&request).into_owned();
-            assert_eq!(marker, b"$6\r\nmarker\r\n", "after {shown:?} and {:?}", String::from_utf8_lossy(&first));
+            assert_eq!(
+                marker,
+                b"$6\r\nmarker\r\n",
+                "after {shown:?} and {:?}",
+                String::from_utf8_lossy(&first)
+            );
         }
     }
 }

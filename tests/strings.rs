@@ -39,7 +39,7 @@ fn set_if_equal() {
 fn large_values_are_kept_changed_and_dropped() {
     let server = Process::nuthatch(&[]);
     let client = &mut server.connect();
-    let mut value: Vec<u8> = (0..5_000_000_u32).map(|i| (i * i >> 7) as u8).collect();
+    let mut value: Vec<u8> = (0..5_000_000_u32).map(|i| ((i * i) >> 7) as u8).collect();
     client.ask(&[b"SET".as_slice(), b"big", &value]);
     assert_eq!(client.ask(&["GET", "big"]), bulk(&value));
     // The reply of the first GET may still be on its way when the value changes.
@@ -95,7 +95,9 @@ fn a_flush_frees_in_the_background() {
     expect(client, &["DBSIZE"], ":0\r\n");
     let freed = |client: &mut Client| {
         let info = String::from_utf8(client.ask(&["INFO", "memory", "stats"])).expect("text");
-        info.lines().filter_map(|line| line.strip_prefix("lazyfreed_objects:")?.parse().ok()).sum::<u64>()
+        info.lines()
+            .filter_map(|line| line.strip_prefix("lazyfreed_objects:")?.parse::<u64>().ok())
+            .sum::<u64>()
     };
     for _ in 0..500 {
         if freed(client) == 40_000 {

@@ -63,7 +63,7 @@ impl<'a> Args<'a> {
 
     /// Consumes the next argument; a missing one is a syntax error.
     #[inline]
-    pub fn next(&mut self) -> Result<&'a [u8], Error> {
+    pub fn take(&mut self) -> Result<&'a [u8], Error> {
         if self.is_done() {
             return Err(Error::Syntax);
         }
@@ -74,7 +74,7 @@ impl<'a> Args<'a> {
     /// Consumes the next argument as a value to be kept: shares the receive buffer if it is a large one that
     /// was received on its own, copies otherwise.
     pub fn next_bytes(&mut self) -> Result<Bytes, Error> {
-        self.next()?;
+        self.take()?;
         Ok(match self.request.span(self.next - 1) {
             Span::Large(_) => self.request.large(self.next - 1).clone(),
             Span::Buffered { .. } => Bytes::copy_from_slice(self.request.get(self.next - 1)),
@@ -91,7 +91,7 @@ impl<'a> Args<'a> {
 
     /// Consumes a 64-bit integer in Redis's strict form.
     pub fn next_i64(&mut self) -> Result<i64, Error> {
-        number::parse_i64(self.next()?).ok_or(Error::NotInteger)
+        number::parse_i64(self.take()?).ok_or(Error::NotInteger)
     }
 
     /// Consumes an integer of C's type `int`, as Redis takes for the number of a database.
@@ -107,7 +107,7 @@ impl<'a> Args<'a> {
 
     /// Consumes a floating point number.
     pub fn next_f64(&mut self) -> Result<f64, Error> {
-        number::parse_f64(self.next()?).ok_or(Error::NotFloat)
+        number::parse_f64(self.take()?).ok_or(Error::NotFloat)
     }
 
     /// A syntax error if anything is left.

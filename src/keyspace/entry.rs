@@ -178,7 +178,7 @@ impl Entry {
             let base = alloc(layout);
             let Some(pointer) = NonNull::new(base) else { handle_alloc_error(layout) };
             pointer.cast::<Header>().write(Header {
-                tag: kind | FLAG_DEADLINE * shape.deadline as u8 | FLAG_LONG * long as u8,
+                tag: kind | (FLAG_DEADLINE * shape.deadline as u8) | (FLAG_LONG * long as u8),
                 short_key_len: if long { 0 } else { key.len() as u8 },
                 payload_len: payload.len() as u16,
                 access: AtomicU32::new(access.0),

@@ -342,7 +342,8 @@ mod tests {
 
     #[test]
     fn each_type_in_both_protocols() {
-        let cases: &[(fn(&mut Reply), &str, &str)] = &[
+        type Write = fn(&mut Reply);
+        let cases: &[(Write, &str, &str)] = &[
             (|r| r.null(), "$-1\r\n", "_\r\n"),
             (|r| r.null_array(), "*-1\r\n", "_\r\n"),
             (|r| r.map(3), "*6\r\n", "%3\r\n"),

@@ -227,7 +227,7 @@ fn admit(
     let (stream, transport, addr, laddr, local) = match connected {
         Connected::Tcp(stream, peer) => {
             stream.set_nodelay(true)?;
-            set_keepalive(&stream, server.config.tcp_keepalive() as u64)?;
+            set_keepalive(&stream, server.config.tcp_keepalive())?;
             let laddr = stream.local_addr()?.to_string();
             let local = peer.ip().to_canonical().is_loopback();
             (Accepted::Tcp(stream), Transport::Tcp, peer.to_string(), laddr, local)

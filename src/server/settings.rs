@@ -42,7 +42,7 @@ impl CachedSettings {
             query_limit_bytes: (config.client_query_buffer_limit() as usize).min(u32::MAX as usize),
             output_hard_bytes: normal.hard_bytes as usize,
             output_soft_bytes: normal.soft_bytes as usize,
-            output_soft_secs: normal.soft_seconds as i64,
+            output_soft_secs: normal.soft_seconds,
         };
         self.0.set(Some(settings));
         settings

@@ -126,7 +126,7 @@ async fn keep_house(worker: Rc<Worker>) {
         tokio::time::sleep(HOUSEKEEPING).await;
         memory::publish();
         let timeout_secs = worker.server.config.timeout();
-        if timeout_secs <= 0 {
+        if timeout_secs == 0 {
             continue;
         }
         let now_ms = crate::keyspace::unix_ms();

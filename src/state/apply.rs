@@ -67,7 +67,7 @@ impl Server {
     /// # Errors
     /// The number of connections that it may open, if those are fewer.
     pub fn make_room_for_clients(&self) -> Result<(), u64> {
-        let wanted = u64::from(self.config.maxclients()) + RESERVED_FILES;
+        let wanted = self.config.maxclients() + RESERVED_FILES;
         let granted = process::raise_open_files(wanted);
         if granted >= wanted { Ok(()) } else { Err(granted.saturating_sub(RESERVED_FILES)) }
     }

@@ -187,7 +187,7 @@ pub fn text(reply: &[u8]) -> String {
 }
 
 /// The length of the first complete reply in `bytes`.
-pub fn frame_len frame_len(bytes: &[u8]) -> Option<usize> {
+pub fn frame_len(bytes: &[u8]) -> Option<usize> {
     let line_end = bytes.windows(2).position(|pair| pair == b"\r\n")? + 2;
     let number = || std::str::from_utf8(&bytes[1..line_end - 2]).ok()?.parse::<i64>().ok();
     let elements = match bytes[0] {

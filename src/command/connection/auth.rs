@@ -38,9 +38,9 @@ fn auth(call: &mut Call<'_>) -> Result<(), Error> {
             if !call.server.needs_password() {
                 return Err(Error::NoPasswordSet);
             }
-            (DEFAULT_USER, call.args.next()?)
+            (DEFAULT_USER, call.args.take()?)
         }
-        2 => (call.args.next()?, call.args.next()?),
+        2 => (call.args.take()?, call.args.take()?),
         _ => return Err(Error::Syntax),
     };
     authenticate(call.server, call.session, user, password)?;

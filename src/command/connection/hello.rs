@@ -41,14 +41,14 @@ pub const HELLO: Command = Command {
 fn hello(call: &mut Call<'_>) -> Result<(), Error> {
     let proto = match call.args.peek() {
         None => None,
-        Some(_) => Some(protocol(call.args.next()?)?),
+        Some(_) => Some(protocol(call.args.take()?)?),
     };
     let (mut credentials, mut name) = (None, None);
     while let Some(option) = call.args.peek() {
         if call.args.left() >= 3 && call.args.skip_word("AUTH") {
-            credentials = Some((call.args.next()?, call.args.next()?));
+            credentials = Some((call.args.take()?, call.args.take()?));
         } else if call.args.left() >= 2 && call.args.skip_word("SETNAME") {
-            let wanted = call.args.next()?;
+            let wanted = call.args.take()?;
             names::check_name(wanted)?;
             name = Some(wanted);
         } else {

@@ -34,13 +34,13 @@ pub const ECHO: Command = Command {
 fn ping(call: &mut Call<'_>) -> Result<(), Error> {
     match call.args.left() {
         0 => call.out.simple("PONG"),
-        1 => call.out.bulk(call.args.next()?),
+        1 => call.out.bulk(call.args.take()?),
         _ => return Err(Error::WrongArity(call.entry.full_name.clone())),
     }
     Ok(())
 }
 
 fn echo(call: &mut Call<'_>) -> Result<(), Error> {
-    call.out.bulk(call.args.next()?);
+    call.out.bulk(call.args.take()?);
     Ok(())
 }

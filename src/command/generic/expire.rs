@@ -82,7 +82,7 @@ impl Conditions {
             } else if args.skip_word("LT") {
                 &mut conditions.less
             } else {
-                return Err(Error::unsupported_option(args.next()?));
+                return Err(Error::unsupported_option(args.take()?));
             };
             *condition = true;
         }
@@ -106,8 +106,8 @@ impl Conditions {
 
 /// `base_ms` plus the argument in units of `unit_ms`.
 fn set_deadline(call: &mut Call<'_>, unit_ms: i64, base_ms: i64) -> Result<(), Error> {
-    let key = call.args.next()?;
-    let amount = call.args.next()?;
+    let key = call.args.take()?;
+    let amount = call.args.take()?;
     let conditions = Conditions::parse(&mut call.args)?;
     let amount = crate::types::number::parse_i64(amount).ok_or(Error::NotInteger)?;
     let deadline = amount
@@ -117,7 +117,9 @@ fn set_deadline(call: &mut Call<'_>, unit_ms: i64, base_ms: i64) -> Result<(), E
     let allowed = call.keys.update(key).is_some_and(|entry| conditions.allow(entry.deadline(), deadline));
     if allowed {
         if deadline <= call.keys.now_ms {
-            call.keys.remove(key).map(free_entry);
+            if let Some(old) = call.keys.remove(key) {
+                free_entry(old);
+            }
         } else {
             call.keys.set_deadline(key, Some(deadline));
         }
@@ -143,7 +145,7 @@ pub const PERSIST: Command = Command {
 };
 
 fn persist(call: &mut Call<'_>) -> Result<(), Error> {
-    let key = call.args.next()?;
+    let key = call.args.take()?;
     let had_deadline = call.keys.update(key).is_some_and(|entry| entry.deadline().is_some());
     if had_deadline {
         call.keys.set_deadline(key, None);
@@ -208,7 +210,7 @@ const NO_DEADLINE: i64 = -1;
 
 /// Replies with the deadline less `base_ms`, in units of `unit_ms`, rounded to the nearest.
 fn reply_deadline(call: &mut Call<'_>, unit_ms: i64, base_ms: i64) -> Result<(), Error> {
-    let key = call.args.next()?;
+    let key = call.args.take()?;
     let reply = match call.keys.probe(key).map(|entry| entry.deadline()) {
         None => NO_SUCH_KEY,
         Some(None) => NO_DEADLINE,

@@ -21,7 +21,7 @@ pub const OBJECT: Command = Command {
             since: "2.2.3",
             reply: "bulk string, or null if there is no such key",
             handler: Some(|call| {
-                let name = call.args.next().map(|key| call.keys.probe(key).map(Entry::encoding_name))?;
+                let name = call.args.take().map(|key| call.keys.probe(key).map(Entry::encoding_name))?;
                 match name {
                     Some(name) => call.out.text(name),
                     None => call.out.null(),
@@ -88,7 +88,7 @@ const SUBCOMMAND: Command = Command {
 };
 
 fn reply_number(call: &mut Call<'_>, number: impl Fn(&Entry) -> Result<i64, Error>) -> Result<(), Error> {
-    let key = call.args.next()?;
+    let key = call.args.take()?;
     match call.keys.probe(key) {
         Some(entry) => call.out.integer(number(entry)?),
         None => call.out.null(),

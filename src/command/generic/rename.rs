@@ -36,7 +36,7 @@ pub const RENAMENX: Command = Command {
 };
 
 fn rename(call: &mut Call<'_>) -> Result<(), Error> {
-    let (from, to) = (call.args.next()?, call.args.next()?);
+    let (from, to) = (call.args.take()?, call.args.take()?);
     if call.keys.update(from).is_none() {
         return Err(Error::NoSuchKey);
     }
@@ -48,7 +48,7 @@ fn rename(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn renamenx(call: &mut Call<'_>) -> Result<(), Error> {
-    let (from, to) = (call.args.next()?, call.args.next()?);
+    let (from, to) = (call.args.take()?, call.args.take()?);
     if call.keys.update(from).is_none() {
         return Err(Error::NoSuchKey);
     }
@@ -64,7 +64,9 @@ fn renamenx(call: &mut Call<'_>) -> Result<(), Error> {
 /// Moves the entry of `from` in the selected database to the name `to` in database `db`.
 fn move_entry(call: &mut Call<'_>, from: &[u8], db: usize, to: &[u8]) {
     if let Some(entry) = call.keys.remove(from) {
-        call.keys.insert_in(db, entry.renamed(to)).map(free_entry);
+        if let Some(old) = call.keys.insert_in(db, entry.renamed(to)) {
+            free_entry(old);
+        }
         call.keys.changed(1);
     }
 }
@@ -107,7 +109,7 @@ struct CopyOptions<'a> {
 
 impl<'a> CopyOptions<'a> {
     fn parse(args: &mut Args<'a>, databases: Databases) -> Result<CopyOptions<'a>, Error> {
-        let (from, to) = (args.next()?, args.next()?);
+        let (from, to) = (args.take()?, args.take()?);
         let mut options = CopyOptions { from, to, db: databases.selected, replace: false };
         while !args.is_done() {
             if args.skip_word("REPLACE") {
@@ -146,7 +148,9 @@ fn copy(call: &mut Call<'_>) -> Result<(), Error> {
     };
     call.out.integer(copy.is_some().into());
     if let Some(copy) = copy {
-        call.keys.insert_in(db, copy).map(free_entry);
+        if let Some(old) = call.keys.insert_in(db, copy) {
+            free_entry(old);
+        }
         call.keys.changed(1);
     }
     Ok(())
@@ -165,7 +169,7 @@ pub const MOVE: Command = Command {
     reply: "1 if the key was moved, 0 if there is no such key or the other database has one",
     scope: Scope::Custom(|args, databases, places| {
         let at = args.position();
-        args.next()?;
+        args.take()?;
         places.extend([(databases.selected, at), (next_database(args, databases)?, at)]);
         Ok(())
     }),
@@ -174,7 +178,7 @@ pub const MOVE: Command = Command {
 };
 
 fn move_key(call: &mut Call<'_>) -> Result<(), Error> {
-    let key = call.args.next()?;
+    let key = call.args.take()?;
     let databases = databases(call);
     let db = next_database(&mut call.args, databases)?;
     if db == call.keys.db {

@@ -26,7 +26,7 @@ pub const KEYS: Command = Command {
 };
 
 fn keys(call: &mut Call<'_>) -> Result<(), Error> {
-    let pattern = call.args.next()?;
+    let pattern = call.args.take()?;
     let place = call.out.deferred();
     let mut found = 0;
     call.keys.each_entry(call.keys.db, |entry| {
@@ -83,9 +83,9 @@ impl<'a> ScanOptions<'a> {
                 options.count =
                     usize::try_from(args.next_i64()?).ok().filter(|n| *n > 0).ok_or(Error::Syntax)?;
             } else if args.skip_word("MATCH") {
-                options.pattern = Some(args.next()?);
+                options.pattern = Some(args.take()?);
             } else if args.skip_word("TYPE") {
-                options.type_name = Some(args.next()?);
+                options.type_name = Some(args.take()?);
             } else {
                 return Err(Error::Syntax);
             }
@@ -121,7 +121,7 @@ fn parse_cursor(text: &[u8]) -> Option<u64> {
 }
 
 fn scan(call: &mut Call<'_>) -> Result<(), Error> {
-    let cursor = parse_cursor(call.args.next()?).ok_or(Error::InvalidCursor)?;
+    let cursor = parse_cursor(call.args.take()?).ok_or(Error::InvalidCursor)?;
     let options = ScanOptions::parse(&mut call.args)?;
     let mut names = Reply::new(call.out.proto());
     let mut found = 0;

@@ -190,12 +190,12 @@ fn list_filter<'a>(call: &mut Call<'a>) -> Result<Filter<'a>, Error> {
         return Err(Error::Syntax);
     }
     let filter = if args.skip_word("MODULE") {
-        args.next()?;
+        args.take()?;
         Filter::None
     } else if args.skip_word("ACLCAT") {
-        Acl::by_name(args.next()?).map_or(Filter::None, Filter::Category)
+        Acl::by_name(args.take()?).map_or(Filter::None, Filter::Category)
     } else if args.skip_word("PATTERN") {
-        Filter::Pattern(args.next()?)
+        Filter::Pattern(args.take()?)
     } else {
         return Err(Error::Syntax);
     };

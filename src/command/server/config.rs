@@ -99,7 +99,7 @@ fn set(call: &mut Call<'_>) -> Result<(), Error> {
     }
     let mut pairs = Vec::with_capacity(call.args.left() / 2);
     while !call.args.is_done() {
-        pairs.push((call.args.next()?, call.args.next()?));
+        pairs.push((call.args.take()?, call.args.take()?));
     }
     let server = call.server;
     let caller = Caller { is_local: call.session.client.is_local(), is_loading: false };

@@ -99,7 +99,7 @@ fn doctor(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn graph(call: &mut Call<'_>) -> Result<(), Error> {
-    let event = String::from_utf8_lossy(call.args.next()?);
+    let event = String::from_utf8_lossy(call.args.take()?);
     let Some(graph) = call.server.latency.graph(&event, call.keys.now_ms / 1000) else {
         return Err(Error::err(format_args!("No samples available for event '{event}'")));
     };
@@ -108,7 +108,7 @@ fn graph(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn history(call: &mut Call<'_>) -> Result<(), Error> {
-    let event = String::from_utf8_lossy(call.args.next()?);
+    let event = String::from_utf8_lossy(call.args.take()?);
     let samples = call.server.latency.history(&event);
     call.out.array(samples.len());
     for sample in samples {

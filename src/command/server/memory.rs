@@ -85,7 +85,7 @@ pub const MEMORY: Command = Command {
 };
 
 fn usage(call: &mut Call<'_>) -> Result<(), Error> {
-    let key = call.args.next()?;
+    let key = call.args.take()?;
     while !call.args.is_done() {
         // A string's size is exact, so nothing is sampled; the number must be one all the same.
         if call.args.left() < 2 || !call.args.skip_word("SAMPLES") || call.args.next_i64()? < 0 {

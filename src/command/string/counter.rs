@@ -22,7 +22,7 @@ pub const INCR: Command = Command {
     args: &[Arg::key("key", 0)],
     reply: "the new value",
     handler: Some(|call| {
-        let key = call.args.next()?;
+        let key = call.args.take()?;
         add(call, key, 1)
     }),
     ..Command::NEW
@@ -40,7 +40,7 @@ pub const DECR: Command = Command {
     args: &[Arg::key("key", 0)],
     reply: "the new value",
     handler: Some(|call| {
-        let key = call.args.next()?;
+        let key = call.args.take()?;
         add(call, key, -1)
     }),
     ..Command::NEW
@@ -58,7 +58,7 @@ pub const INCRBY: Command = Command {
     args: &[Arg::key("key", 0), Arg::integer("increment")],
     reply: "the new value",
     handler: Some(|call| {
-        let key = call.args.next()?;
+        let key = call.args.take()?;
         let by = call.args.next_i64()?;
         add(call, key, by)
     }),
@@ -77,7 +77,7 @@ pub const DECRBY: Command = Command {
     args: &[Arg::key("key", 0), Arg::integer("decrement")],
     reply: "the new value",
     handler: Some(|call| {
-        let key = call.args.next()?;
+        let key = call.args.take()?;
         let by = call.args.next_i64()?.checked_neg().ok_or(Error::DecrementOverflow)?;
         add(call, key, by)
     }),
@@ -121,12 +121,12 @@ pub const INCRBYFLOAT: Command = Command {
 };
 
 fn incrbyfloat(call: &mut Call<'_>) -> Result<(), Error> {
-    let key = call.args.next()?;
+    let key = call.args.take()?;
     let old = match call.keys.update(key) {
         Some(entry) => entry.string().with(LongDouble::parse).ok_or(Error::NotFloat)?,
         None => LongDouble::from(0),
     };
-    let by = LongDouble::parse(call.args.next()?).ok_or(Error::NotFloat)?;
+    let by = LongDouble::parse(call.args.take()?).ok_or(Error::NotFloat)?;
     let sum = old.checked_add(by).ok_or(Error::NanOrInfinity)?;
     let mut text = Vec::new();
     sum.write(&mut text);

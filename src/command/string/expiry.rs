@@ -42,7 +42,7 @@ impl<'a> Time<'a> {
         if before.is_some_and(|before| before.form != form) {
             return Err(Error::Syntax);
         }
-        Ok(Some(Time { form, text: args.next()? }))
+        Ok(Some(Time { form, text: args.take()? }))
     }
 
     /// The deadline in Unix milliseconds.

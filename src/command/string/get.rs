@@ -23,7 +23,7 @@ pub const GET: Command = Command {
 };
 
 fn get(call: &mut Call<'_>) -> Result<(), Error> {
-    let key = call.args.next()?;
+    let key = call.args.take()?;
     reply_value(call.out, call.keys.get(key));
     Ok(())
 }
@@ -44,7 +44,7 @@ pub const GETDEL: Command = Command {
 };
 
 fn getdel(call: &mut Call<'_>) -> Result<(), Error> {
-    let key = call.args.next()?;
+    let key = call.args.take()?;
     reply_value(call.out, call.keys.get(key));
     if let Some(entry) = call.keys.remove(key) {
         free_entry(entry);
@@ -75,7 +75,7 @@ pub const GETEX: Command = Command {
 };
 
 fn getex(call: &mut Call<'_>) -> Result<(), Error> {
-    let key = call.args.next()?;
+    let key = call.args.take()?;
     let (mut time, mut persist) = (None, false);
     while !call.args.is_done() {
         if let Some(found) = Time::parse(&mut call.args, time)? {

@@ -56,7 +56,7 @@ fn next_value<'a>(args: &mut Args<'a>) -> Result<Value<'a>, Error> {
     if args.peek().is_some_and(|arg| arg.len() > MAX_INLINE_BYTES) {
         return args.next_bytes().map(Value::Shared);
     }
-    args.next().map(encoded)
+    args.take().map(encoded)
 }
 
 /// Replies with a string.

@@ -89,7 +89,7 @@ fn check_pairs(call: &Call<'_>) -> Result<(), Error> {
 fn set_pairs(call: &mut Call<'_>) -> Result<(), Error> {
     call.keys.changed(call.args.left() as u64 / 2);
     while !call.args.is_done() {
-        let key = call.args.next()?;
+        let key = call.args.take()?;
         let value = next_value(&mut call.args)?;
         call.keys.set(key, value, Deadline::Clear);
     }

@@ -25,10 +25,10 @@ pub const APPEND: Command = Command {
 };
 
 fn append(call: &mut Call<'_>) -> Result<(), Error> {
-    let key = call.args.next()?;
+    let key = call.args.take()?;
     let len = match call.keys.update(key) {
         Some(entry) => {
-            let addition = call.args.next()?;
+            let addition = call.args.take()?;
             let old_len = entry.string().len();
             let len = checked_len(call.server, old_len, addition.len())?;
             entry.write_at(old_len, addition);
@@ -70,9 +70,9 @@ pub const SETRANGE: Command = Command {
 };
 
 fn setrange(call: &mut Call<'_>) -> Result<(), Error> {
-    let key = call.args.next()?;
+    let key = call.args.take()?;
     let offset = usize::try_from(call.args.next_i64()?).map_err(|_| Error::OffsetOutOfRange)?;
-    let value = call.args.next()?;
+    let value = call.args.take()?;
     if value.is_empty() {
         call.out.integer(call.keys.peek(key).map_or(0, |entry| entry.string().len() as i64));
         return Ok(());
@@ -106,7 +106,7 @@ pub const SUBSTR: Command =
     Command { name: "substr", since: "1.0.0", deprecated: Some(("2.0.0", "`GETRANGE`")), ..GETRANGE };
 
 fn getrange(call: &mut Call<'_>) -> Result<(), Error> {
-    let key = call.args.next()?;
+    let key = call.args.take()?;
     let start = call.args.next_i64()?;
     let end = call.args.next_i64()?;
     let Some(entry) = call.keys.get(key) else {
@@ -151,7 +151,7 @@ pub const STRLEN: Command = Command {
 };
 
 fn strlen(call: &mut Call<'_>) -> Result<(), Error> {
-    let key = call.args.next()?;
+    let key = call.args.take()?;
     call.out.integer(call.keys.get(key).map_or(0, |entry| entry.string().len() as i64));
     Ok(())
 }

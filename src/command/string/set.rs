@@ -123,7 +123,7 @@ impl<'a> SetOptions<'a> {
                 } else if args.skip_word("XX") {
                     Condition::Present
                 } else if args.skip_word("IFEQ") {
-                    Condition::Equals(args.next()?)
+                    Condition::Equals(args.take()?)
                 } else {
                     return Err(Error::Syntax);
                 };
@@ -143,7 +143,7 @@ impl<'a> SetOptions<'a> {
 }
 
 fn set(call: &mut Call<'_>) -> Result<(), Error> {
-    let key = call.args.next()?;
+    let key = call.args.take()?;
     let value = next_value(&mut call.args)?;
     if call.args.is_done() {
         call.keys.set(key, value, Deadline::Clear);
@@ -190,7 +190,7 @@ pub const SETNX: Command = Command {
 };
 
 fn setnx(call: &mut Call<'_>) -> Result<(), Error> {
-    let key = call.args.next()?;
+    let key = call.args.take()?;
     let value = next_value(&mut call.args)?;
     let absent = Condition::Absent.holds(&call.keys, key);
     if absent {
@@ -242,8 +242,8 @@ fn psetex(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn set_for(call: &mut Call<'_>, form: TimeForm) -> Result<(), Error> {
-    let key = call.args.next()?;
-    let time = Time { form, text: call.args.next()? };
+    let key = call.args.take()?;
+    let time = Time { form, text: call.args.take()? };
     let deadline = time.deadline_ms(call.keys.now_ms, call.entry.spec.name)?;
     let value = next_value(&mut call.args)?;
     call.keys.set(key, value, Deadline::At(deadline));
@@ -269,7 +269,7 @@ pub const GETSET: Command = Command {
 };
 
 fn getset(call: &mut Call<'_>) -> Result<(), Error> {
-    let key = call.args.next()?;
+    let key = call.args.take()?;
     let value = next_value(&mut call.args)?;
     reply_value(call.out, call.keys.get(key));
     call.keys.set(key, value, Deadline::Clear);

@@ -56,8 +56,8 @@ impl<'a> Filter<'a> {
     pub fn parse(args: &mut Args<'a>) -> Result<Filter<'a>, Error> {
         let mut filter = Filter { skip_me: true, ..Filter::default() };
         while !args.is_done() {
-            let option = args.next()?.to_ascii_lowercase();
-            let value = args.next()?;
+            let option = args.take()?.to_ascii_lowercase();
+            let value = args.take()?;
             match option.as_slice() {
                 b"id" => {
                     let id = number::parse_i64(value).filter(|id| *id > 0);

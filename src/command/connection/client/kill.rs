@@ -61,7 +61,7 @@ pub const KILL: Command = Command {
 fn kill(call: &mut Call<'_>) -> Result<(), Error> {
     let by_address = call.args.left() == 1;
     let filter = if by_address {
-        Filter { addr: Some(call.args.next()?), ..Filter::default() }
+        Filter { addr: Some(call.args.take()?), ..Filter::default() }
     } else {
         Filter::parse(&mut call.args)?
     };

@@ -74,7 +74,7 @@ fn list(call: &mut Call<'_>) -> Result<(), Error> {
     let chosen = match call.args.left() {
         0 => clients.all(),
         2 if call.args.skip_word("TYPE") => {
-            let wanted = ClientType::parse(call.args.next()?)?;
+            let wanted = ClientType::parse(call.args.take()?)?;
             let mut all = clients.all();
             all.retain(|client| wanted.fits(client));
             all

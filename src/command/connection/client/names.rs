@@ -62,7 +62,7 @@ fn getname(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn setname(call: &mut Call<'_>) -> Result<(), Error> {
-    let name = call.args.next()?;
+    let name = call.args.take()?;
     check_name(name)?;
     call.session.client.names.lock().name = name.to_vec();
     call.out.ok();
@@ -70,7 +70,7 @@ fn setname(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn setinfo(call: &mut Call<'_>) -> Result<(), Error> {
-    let (option, value) = (call.args.next()?, call.args.next()?);
+    let (option, value) = (call.args.take()?, call.args.take()?);
     let shown = String::from_utf8_lossy(option);
     let is_name = option.eq_ignore_ascii_case(b"lib-name");
     if !is_name && !option.eq_ignore_ascii_case(b"lib-ver") {

@@ -53,7 +53,7 @@ fn pause(call: &mut Call<'_>) -> Result<(), Error> {
     if call.args.left() > 2 {
         return Err(help::syntax_error(call));
     }
-    let timeout = call.args.next()?;
+    let timeout = call.args.take()?;
     let paused = match call.args.peek() {
         None => Paused::Everything,
         Some(_) if call.args.skip_word("WRITE") => Paused::Writes,
@@ -86,7 +86,7 @@ fn unblock(call: &mut Call<'_>) -> Result<(), Error> {
     if call.args.left() > 2 {
         return Err(help::syntax_error(call));
     }
-    let id = call.args.next()?;
+    let id = call.args.take()?;
     if !call.args.is_done() && !call.args.skip_word("TIMEOUT") && !call.args.skip_word("ERROR") {
         return Err(Error::line("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"));
     }

@@ -39,7 +39,7 @@ pub const DEBUG: Command = Command {
 };
 
 fn debug(call: &mut Call<'_>) -> Result<(), Error> {
-    let word = call.args.next()?.to_ascii_lowercase();
+    let word = call.args.take()?.to_ascii_lowercase();
     match (word.as_slice(), call.args.left()) {
         (b"help", 0) => return help::reply(call, HELP),
         (b"sleep", 1) => return sleep(call),
@@ -49,7 +49,7 @@ fn debug(call: &mut Call<'_>) -> Result<(), Error> {
         }
         (b"object", 1..=2) => return object(call),
         (b"stringmatch-len", 2) => {
-            let (pattern, text) = (call.args.next()?, call.args.next()?);
+            let (pattern, text) = (call.args.take()?, call.args.take()?);
             call.out.integer(glob::matches(pattern, text, false).into());
             return Ok(());
         }
@@ -62,11 +62,11 @@ fn debug(call: &mut Call<'_>) -> Result<(), Error> {
         (b"digest", 0) => return digest::dataset(call),
         (b"digest-value", _) => return digest::values(call),
         (b"error", 1) => {
-            let text = String::from_utf8_lossy(call.args.next()?).into_owned();
+            let text = String::from_utf8_lossy(call.args.take()?).into_owned();
             return Err(Error::Other(text.into()));
         }
         (b"log", 1) => {
-            tracing::warn!("DEBUG LOG: {}", String::from_utf8_lossy(call.args.next()?));
+            tracing::warn!("DEBUG LOG: {}", String::from_utf8_lossy(call.args.take()?));
         }
         (b"htstats", 1..=2) => return table_statistics(call),
         (b"config-rewrite-force-all", 0) => {
@@ -92,7 +92,7 @@ fn debug(call: &mut Call<'_>) -> Result<(), Error> {
 
 /// Reads 0 or 1, as C's atoi would: whatever is no number is 0.
 fn switch(call: &mut Call<'_>) -> Result<bool, Error> {
-    Ok(number::parse_i64(call.args.next()?).unwrap_or(0) != 0)
+    Ok(number::parse_i64(call.args.take()?).unwrap_or(0) != 0)
 }
 
 /// Holds up the worker, and with it all its connections, as tests of timeouts need it.
@@ -117,7 +117,7 @@ fn with_key<R>(call: &Call<'_>, key: &[u8], mode: Mode, f: impl FnOnce(&mut View
 
 /// The low-level facts of a key, in the form of Redis, which tests take apart.
 fn object(call: &mut Call<'_>) -> Result<(), Error> {
-    let key = call.args.next()?;
+    let key = call.args.take()?;
     let now_ms = call.keys.now_ms;
     let line = with_key(call, key, Mode::Shared, |view| {
         let entry = view.peek(key)?;
@@ -150,7 +150,7 @@ fn table_statistics(call: &mut Call<'_>) -> Result<(), Error> {
 /// Lists are not part of this version, so nothing is set; a size that Redis refuses is refused.
 fn packed_threshold(call: &mut Call<'_>) -> Result<(), Error> {
     const LIMIT_BYTES: u64 = 4 << 30;
-    let text = String::from_utf8_lossy(call.args.next()?).to_ascii_lowercase();
+    let text = String::from_utf8_lossy(call.args.take()?).to_ascii_lowercase();
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit: Option<u64> = match &text[digits.len()..] {
         "" | "b" => Some(1),

@@ -8,9 +8,9 @@ use crate::keyspace::{Deadline, Value};
 use crate::types::number;
 
 pub fn populate(call: &mut Call<'_>) -> Result<(), Error> {
-    let count = positive(call.args.next()?)?;
-    let prefix = if call.args.is_done() { b"key".as_slice() } else { call.args.next()? };
-    let size = if call.args.is_done() { 0 } else { positive(call.args.next()?)? };
+    let count = positive(call.args.take()?)?;
+    let prefix = if call.args.is_done() { b"key".as_slice() } else { call.args.take()? };
+    let size = if call.args.is_done() { 0 } else { positive(call.args.take()?)? };
     if size > call.server.config.proto_max_bulk_len() as usize {
         return Err(Error::StringTooLong);
     }

@@ -5,7 +5,7 @@ use crate::command::errors::Error;
 use crate::resp::reply::Proto;
 
 pub fn protocol(call: &mut Call<'_>) -> Result<(), Error> {
-    let name = call.args.next()?.to_ascii_lowercase();
+    let name = call.args.take()?.to_ascii_lowercase();
     let is_resp3 = call.out.proto() == Proto::Resp3;
     let out = &mut *call.out;
     match name.as_slice() {
