@@ -131,7 +131,7 @@ fn passwords() {
         };
         assert_eq!(connect(":secret@").expect("a connection").expect("a reply"), None);
         assert_eq!(connect("default:secret@").expect("a connection").expect("a reply"), None);
-        let refused = connect(":wrong@").err().expect("a refusal");
+        let refused = connect(":wrong@").map(|_| ()).expect_err("a refusal");
         // The client's own kind of error for AUTH's refusal, the server's code for HELLO's.
         assert!(
             refused.kind() == ErrorKind::AuthenticationFailed || refused.code() == Some("WRONGPASS"),
