@@ -14,7 +14,7 @@ fn rename_commands(config: &Config) -> Result<(), ConfigError> {
     table::rename(&pairs).map_err(|(index, reason)| {
         let (old, new) = pairs[index];
         let line = format!(">>> 'rename-command {} \"{}\"'\n", old.escape_ascii(), new.escape_ascii());
-        ConfigError::Whole(format!("{line}{reason}\n").into())
+        ConfigError::Whole(format!("{line}{reason}").into())
     })
 }
 
@@ -30,7 +30,7 @@ fn main() {
         }
         Ok(Invocation::Run { config, file, warnings }) => {
             if let Err(error) = rename_commands(&config) {
-                eprint!("{error}");
+                eprintln!("{error}");
                 std::process::exit(1);
             }
             // From here on relative paths mean those below `dir`.
@@ -51,7 +51,7 @@ fn main() {
             server::run(*config, file, log)
         }
         Err(error) => {
-            eprint!("{error}");
+            eprintln!("{error}");
             1
         }
     };

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Client, Process, encode, frame_len, text};
+use common::{Client, Process, await_clients, encode, frame_len, info, text};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
@@ -22,12 +22,6 @@ const UNDISTURBED_REPLY: Duration = Duration::from_secs(5);
 const TOO_LONG_LINE: usize = 64 * 1024 + 2;
 
 const MB: usize = 1 << 20;
-
-fn info(client: &mut Client, field: &str) -> u64 {
-    let info = text(&client.ask(&["INFO", "everything"]));
-    let line = info.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-    line.unwrap_or_else(|| panic!("INFO has no {field}")).parse().expect("a number")
-}
 
 fn used_memory(client: &mut Client) -> usize {
     info(client, "used_memory") as usize
@@ -366,15 +360,6 @@ fn clients_may_vanish_at_any_byte() {
     }
     bystander.check();
     await_clients(&mut bystander.0, 1);
-}
-
-/// Waits until only so many clients are connected.
-fn await_clients(client: &mut Client, count: u64) {
-    let give_up = Instant::now() + Duration::from_secs(10);
-    while info(client, "connected_clients") != count {
-        assert!(Instant::now() < give_up, "clients that are gone are still counted");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 #[test]
