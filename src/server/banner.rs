@@ -13,7 +13,7 @@ pub fn print(server: &Server, addresses: &[String]) {
         }
     };
     let file = server.config_file.as_ref().map_or("none (defaults)".to_owned(), |f| f.display().to_string());
-    tracing::warn!("Nuthatch {} is starting, pid {}", env!("CARGO_PKG_VERSION"), std::process::id());
+    tracing::warn!("Nuthatch {} is starting, PID: {}", env!("CARGO_PKG_VERSION"), std::process::id());
     tracing::info!("  listening on   {}", addresses.join(", "));
     tracing::info!(
         "  workers        {} ({} shards per database)",
