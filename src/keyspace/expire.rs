@@ -4,8 +4,9 @@
 //! number falls to it: [`Keyspace::expire_due`] takes what is due in small steps, each under one shard's lock;
 //! in between the worker sleeps until the next due time, or until somebody files an earlier one.
 
+use super::nap::Nap;
 use super::{Keyspace, unix_ms};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
@@ -27,8 +28,7 @@ pub struct Expiry {
 
 /// How one worker is woken before its time.
 struct Sleeper {
-    /// Until when the worker means to sleep (Unix milliseconds); 0 while it is awake.
-    until_ms: AtomicI64,
+    nap: Nap,
     wake: Notify,
 }
 
@@ -43,7 +43,7 @@ pub struct Round {
 
 impl Expiry {
     pub(super) fn new(workers: usize) -> Expiry {
-        let sleeper = || Sleeper { until_ms: AtomicI64::new(0), wake: Notify::new() };
+        let sleeper = || Sleeper { nap: Nap::new(AtomicI64::new(0)), wake: Notify::new() };
         Expiry { workers: (0..workers).map(|_| sleeper()).collect(), active: AtomicBool::new(true) }
     }
 
@@ -59,10 +59,7 @@ impl Expiry {
     /// worker that would oversleep it.
     pub(super) fn wake_for(&self, shard: usize, due_ms: i64) {
         let sleeper = &self.workers[shard % self.workers.len()];
-        // Pairs with the fence in `Keyspace::sleep`: either the sleeper sees the new due time, or this sees
-        // until when it sleeps.
-        fence(Ordering::SeqCst);
-        if due_ms < sleeper.until_ms.load(Ordering::Relaxed) {
+        if sleeper.nap.is_too_long_for(due_ms) {
             sleeper.wake.notify_one();
         }
     }
@@ -118,16 +115,14 @@ impl Keyspace {
                 tokio::task::yield_now().await;
                 continue;
             }
-            let due = if self.expiry.is_active() { self.next_due(worker) } else { i64::MAX };
-            sleeper.until_ms.store(due, Ordering::Relaxed);
-            fence(Ordering::SeqCst);
-            let due = if self.expiry.is_active() { self.next_due(worker) } else { i64::MAX };
+            let due =
+                sleeper.nap.begin(|| if self.expiry.is_active() { self.next_due(worker) } else { i64::MAX });
             let wait_ms = due.saturating_sub(unix_ms()).clamp(1, LONGEST_SLEEP_MS) as u64;
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_millis(wait_ms)) => {}
                 () = sleeper.wake.notified() => {}
             }
-            sleeper.until_ms.store(0, Ordering::Relaxed);
+            sleeper.nap.end();
         }
     }
 }

@@ -16,6 +16,7 @@ mod gate;
 pub mod hash;
 #[cfg(test)]
 mod model;
+mod nap;
 pub mod scan;
 pub mod shard;
 pub mod view;
