@@ -6,6 +6,7 @@
 
 use super::nap::Nap;
 use super::{Keyspace, unix_ms};
+use crate::types::wheel::CLOCK_JITTER_MS;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -30,6 +31,8 @@ pub struct Expiry {
 struct Sleeper {
     nap: Nap,
     wake: Notify,
+    /// The latest time of a complete round (Unix milliseconds) since the clock was set back.
+    last_ms: AtomicI64,
 }
 
 /// What one round of expiry did.
@@ -43,7 +46,8 @@ pub struct Round {
 
 impl Expiry {
     pub(super) fn new(workers: usize) -> Expiry {
-        let sleeper = || Sleeper { nap: Nap::new(AtomicI64::new(0)), wake: Notify::new() };
+        let sleeper =
+            || Sleeper { nap: Nap::new(AtomicI64::new(0)), wake: Notify::new(), last_ms: AtomicI64::new(0) };
         Expiry { workers: (0..workers).map(|_| sleeper()).collect(), active: AtomicBool::new(true) }
     }
 
@@ -73,11 +77,16 @@ impl Keyspace {
             return round;
         }
         let started = Instant::now();
+        let sleeper = &self.expiry.workers[worker];
+        // Wheels that are ahead of the clock would wait for it; looking at them sets them right.
+        let last_ms = sleeper.last_ms.load(Ordering::Relaxed);
+        let set_back = now_ms + (CLOCK_JITTER_MS as i64) < last_ms;
         let mut due = Vec::with_capacity(STEP_ITEMS);
         for database in 0..self.databases() {
             let Some(shards) = self.existing(database) else { continue };
             for index in (worker..shards.len()).step_by(self.expiry.workers.len()) {
-                while shards.due(index).get() <= now_ms {
+                let mut look = set_back;
+                while std::mem::take(&mut look) || shards.due(index).get() <= now_ms {
                     let mut shard = self.exclusive(shards, index);
                     shard.advance(now_ms, STEP_ITEMS, &mut due, &mut |_| round.expired += 1);
                     drop(shard);
@@ -89,6 +98,7 @@ impl Keyspace {
                 }
             }
         }
+        sleeper.last_ms.store(if set_back { now_ms } else { now_ms.max(last_ms) }, Ordering::Relaxed);
         round
     }
 
