@@ -226,8 +226,11 @@ fn touches_files(input: &[u8]) -> bool {
     [b"logfile".as_slice(), b"/"].iter().any(|word| lower.windows(word.len()).any(|part| part == *word))
 }
 
+/// A configuration as CONFIG GET shows it, or what is wrong with it.
+type Configured = Result<Vec<(Vec<u8>, Vec<u8>)>, String>;
+
 /// Reads a configuration as at the start of the server; shows it if it is good.
-fn configured(args: &[&[u8]], stdin: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, String> {
+fn configured(args: &[&[u8]], stdin: &[u8]) -> Configured {
     let args = args.iter().map(|arg| OsString::from_vec(arg.to_vec()));
     let port = |name: &str| (name == "PORT").then(|| b"7777".to_vec());
     match parse_with(args, &mut &*stdin, &port) {
@@ -241,7 +244,7 @@ fn configured(args: &[&[u8]], stdin: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, S
 }
 
 /// The last line of an error says what is wrong; what it quotes is not part of the kind.
-fn kind_of(result: &Result<Vec<(Vec<u8>, Vec<u8>)>, String>) -> Result<u64, String> {
+fn kind_of(result: &Configured) -> Result<u64, String> {
     match result {
         Ok(shown) => {
             let mut hasher = DefaultHasher::new();
