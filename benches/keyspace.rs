@@ -108,23 +108,27 @@ fn one_at_a_time(c: &mut Criterion) {
     group.finish();
 }
 
+/// As the connection does it: hash all, ask for buckets, then for entries, before the first command runs.
+fn prefetched(keyspace: &Keyspace, keys: &[Key]) -> Vec<Hashed> {
+    let hashed: Vec<Hashed> = keys.iter().map(|key| Hashed::new(key, keyspace.hash(key))).collect();
+    let shards = keyspace.shards(0);
+    hashed.iter().for_each(|key| shards.prefetch_bucket(key.hash));
+    hashed.iter().for_each(|key| shards.prefetch_entry(key.hash));
+    hashed
+}
+
 fn batches(c: &mut Criterion) {
     let now_ms = unix_ms();
     let keyspace = filled(now_ms);
     let mut rng = SmallRng::seed_from_u64(2);
     let mut group = c.benchmark_group("keyspace, prefetched");
     group.throughput(Throughput::Elements(BATCH as u64));
-    // As the connection does it: hash all, ask for buckets, then for entries, then run one after the other.
     let mut batch = |name: &str, mode: Mode, run: &dyn Fn(&mut View<'_>, &Key)| {
         group.bench_function(name, |b| {
             b.iter_batched_ref(
                 || random_keys(&mut rng, 0),
                 |keys| {
-                    let hashed: Vec<Hashed> =
-                        keys.iter().map(|key| Hashed::new(key, keyspace.hash(key))).collect();
-                    let shards = keyspace.shards(0);
-                    hashed.iter().for_each(|key| shards.prefetch_bucket(key.hash));
-                    hashed.iter().for_each(|key| shards.prefetch_entry(key.hash));
+                    let hashed = prefetched(&keyspace, keys);
                     for (key, hashed) in keys.iter().zip(hashed.chunks(1)) {
                         let mut view = keyspace.lock_keys(0, now_ms, hashed, mode);
                         run(&mut view, key);
@@ -141,17 +145,18 @@ fn batches(c: &mut Criterion) {
     batch("set over a value of the same size", Mode::Exclusive, &|view, key| {
         view.set(key, Value::Bytes(VALUE), Deadline::Clear);
     });
-    // All keys of one command, as of MGET.
-    group.bench_function("one view of 64 keys", |b| {
+    group.bench_function("get, hit, ten keys a view", |b| {
         b.iter_batched_ref(
             || random_keys(&mut rng, 0),
             |keys| {
-                let hashed: Vec<Hashed> =
-                    keys.iter().map(|key| Hashed::new(key, keyspace.hash(key))).collect();
-                let mut view = keyspace.lock_keys(0, now_ms, &hashed, Mode::Shared);
-                let bytes: usize = keys.iter().map(|key| get(&mut view, key)).sum();
-                view.finish();
-                bytes
+                let hashed = prefetched(&keyspace, keys);
+                hashed.chunks(10).zip(keys.chunks(10)).for_each(|(hashed, keys)| {
+                    let mut view = keyspace.lock_keys(0, now_ms, hashed, Mode::Shared);
+                    keys.iter().for_each(|key| {
+                        black_box(get(&mut view, key));
+                    });
+                    view.finish();
+                });
             },
             BatchSize::SmallInput,
         )
