@@ -5,7 +5,7 @@
 //! entries, and only then the first request runs.
 
 use crate::command::dispatch::{self, Resolved};
-use crate::keyspace::view::Hashed;
+use crate::keyspace::view::{Hashed, MAX_FETCHED_AHEAD};
 use crate::resp::scan::{Found, Limits, Request, Scanner, Span};
 use crate::state::Server;
 use bytes::Bytes;
@@ -14,9 +14,6 @@ use std::ops::Range;
 /// Requests that are prepared together: enough to hide the latency of memory, few enough that what was
 /// fetched first is still in the cache when it is needed.
 const MAX_REQUESTS: usize = 64;
-
-/// Keys that are fetched in advance for one batch.
-const MAX_PREFETCHED_KEYS: usize = 512;
 
 /// One prepared request.
 pub struct Prepared {
@@ -78,7 +75,7 @@ impl Batch {
         }
         if self.requests.len() > 1 || self.keys.len() > 1 {
             let shards = server.keyspace.shards(db);
-            let fetched = &self.keys[..self.keys.len().min(MAX_PREFETCHED_KEYS)];
+            let fetched = &self.keys[..self.keys.len().min(MAX_FETCHED_AHEAD)];
             for key in fetched {
                 shards.prefetch_bucket(key.hash);
             }
