@@ -6,6 +6,7 @@
 //! remainders does not have. While replies wait, nothing more is read: a slow reader is slowed down, not
 //! buffered for.
 
+use super::housekeeping::refuse_output;
 use super::output::{self, Output};
 use super::settings::Settings;
 use super::stream::Stream;
@@ -40,9 +41,6 @@ const MAX_COPIED_REMAINDER_BYTES: usize = READ_BYTES / 2;
 
 /// A large argument's buffer starts with at most this size and doubles while data really arrives.
 const FIRST_LARGE_BYTES: usize = 1024 * 1024;
-
-/// Output up to this size does not count towards the limits: Redis keeps it in a static buffer.
-const UNCOUNTED_OUTPUT_BYTES: usize = 16 * 1024;
 
 /// A request that waits for the end of a CLIENT PAUSE.
 struct Deferred {
@@ -89,7 +87,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub fn new(worker: Rc<Worker>, stream: Stream, client: Arc<Client>) -> Connection {
+    fn new(worker: Rc<Worker>, stream: Stream, client: Arc<Client>) -> Connection {
         let authenticated = !worker.server.needs_password();
         client.authenticated.store(authenticated, Ordering::Relaxed);
         Connection {
@@ -108,18 +106,21 @@ impl Connection {
         }
     }
 
-    /// Serves the connection until it ends.
-    pub async fn run(mut self) {
-        let client = self.session.client.clone();
+    /// Serves a connection until it ends.
+    ///
+    /// The connection is made in here, and futures that are rarely needed are boxed, because every idle
+    /// connection pays for the size of this function's future.
+    pub async fn run(worker: Rc<Worker>, stream: Stream, client: Arc<Client>) {
+        let mut connection = Connection::new(worker, stream, client.clone());
         poll_fn(|cx| {
             client.set_waker(cx.waker());
             Poll::Ready(())
         })
         .await;
-        self.serve().await;
-        self.worker.server.clients.remove(client.id);
-        let _ = self.stream.shutdown().await;
-        drop(self);
+        connection.serve().await;
+        connection.worker.server.clients.remove(client.id);
+        let _ = connection.stream.shutdown().await;
+        drop(connection);
         memory::publish();
     }
 
@@ -141,17 +142,17 @@ impl Connection {
                     let server = self.worker.server.clone();
                     let client = self.session.client.clone();
                     client.paused.store(true, Ordering::Relaxed);
-                    unless_killed(&client, server.pause.wait(is_write)).await;
+                    unless_killed(&client, Box::pin(server.pause.wait(is_write))).await;
                     client.paused.store(false, Ordering::Relaxed);
                 }
                 Step::AwaitShutdown => {
                     let server = self.worker.server.clone();
                     let client = self.session.client.clone();
-                    if unless_killed(&client, server.shutdown.settled()).await != Some(false) {
+                    if unless_killed(&client, Box::pin(server.shutdown.settled())).await != Some(false) {
                         return;
                     }
                     let mut reply = Reply::new(self.session.proto);
-                    reply.error(&Error::ShutdownFailed.to_string());
+                    reply.error(Error::ShutdownFailed.to_string());
                     self.output.queue(&reply, 0);
                 }
                 Step::Close => return,
@@ -165,8 +166,13 @@ impl Connection {
             return Poll::Ready(Ok(Step::Close));
         }
         if !self.output.is_empty() {
-            let sent = ready!(self.output.poll_send(cx, &mut self.stream))?;
-            self.count_output(sent);
+            let waiting = self.output.bytes();
+            let polled = self.output.poll_send(cx, &mut self.stream);
+            self.count_output((waiting - self.output.bytes()) as u64);
+            if polled.is_pending() {
+                self.publish();
+            }
+            ready!(polled)?;
         }
         if self.closing || self.worker.server.shutdown.is_stopping() {
             return Poll::Ready(Ok(Step::Close));
@@ -331,8 +337,10 @@ impl Connection {
                     self.put_back(&buf[batch.end(index)..]);
                     return self.after_command(cx, scratch);
                 }
-                if self.output_exceeds(out, settings) {
-                    return Ok(self.refuse_output(out.len()));
+                let waiting = out.len() + self.output.bytes();
+                if settings.exceeds_hard_limit(waiting) {
+                    refuse_output(&worker, &self.session.client, waiting);
+                    return Ok(Step::Close);
                 }
                 if out.len() >= FLUSH_BYTES {
                     let sent = output::try_send(cx, &mut self.stream, out)?;
@@ -377,7 +385,7 @@ impl Connection {
                 }
                 Found::Broken(error) => {
                     server.counters.count_error("ERR");
-                    out.error(&format!("ERR Protocol error: {error}"));
+                    out.error([b"ERR Protocol error: ".as_slice(), &error.message()].concat());
                     tracing::debug!("Protocol error ({error}) from client id={}", self.session.client.id);
                     self.closing = true;
                     self.flush(cx, scratch)?;
@@ -462,21 +470,6 @@ impl Connection {
             self.output.queue(out, sent);
         }
         Ok(())
-    }
-
-    #[inline]
-    fn output_exceeds(&self, out: &Reply, settings: Settings) -> bool {
-        settings.output_hard_bytes != 0
-            && (out.len() + self.output.bytes()).saturating_sub(UNCOUNTED_OUTPUT_BYTES)
-                > settings.output_hard_bytes
-    }
-
-    #[cold]
-    fn refuse_output(&self, bytes: usize) -> Step {
-        self.worker.totals().output_buffer_disconnections.add(1);
-        let id = self.session.client.id;
-        tracing::warn!("Client id={id} omem={bytes} closed for overcoming of output buffer limits.");
-        Step::Close
     }
 
     #[inline]

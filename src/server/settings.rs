@@ -3,6 +3,9 @@
 use crate::config::Config;
 use std::cell::Cell;
 
+/// Output up to this size does not count towards the limits: Redis keeps it in a static buffer.
+const UNCOUNTED_OUTPUT_BYTES: usize = 16 * 1024;
+
 /// The values of one moment.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Settings {
@@ -15,6 +18,24 @@ pub struct Settings {
     pub output_hard_bytes: usize,
     pub output_soft_bytes: usize,
     pub output_soft_secs: i64,
+}
+
+impl Settings {
+    /// Whether a client that has this much output waiting is to be disconnected at once.
+    #[inline]
+    pub fn exceeds_hard_limit(&self, bytes: usize) -> bool {
+        exceeds(bytes, self.output_hard_bytes)
+    }
+
+    /// Whether a client may have this much output waiting only for a while.
+    pub fn exceeds_soft_limit(&self, bytes: usize) -> bool {
+        exceeds(bytes, self.output_soft_bytes)
+    }
+}
+
+#[inline]
+fn exceeds(bytes: usize, limit: usize) -> bool {
+    limit != 0 && bytes.saturating_sub(UNCOUNTED_OUTPUT_BYTES) > limit
 }
 
 /// A worker's copy.

@@ -1,6 +1,7 @@
 //! A worker: one thread, one runtime, the connections it was given, its share of expiry.
 
 use super::connection::Connection;
+use super::housekeeping;
 use super::settings::CachedSettings;
 use super::stream::Accepted;
 use crate::memory;
@@ -12,15 +13,11 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// Bytes read from a socket at once. A worker has one such buffer: what is not a whole request moves to the
 /// connection.
 pub const READ_BYTES: usize = 64 * 1024;
-
-/// How often idle connections are looked for and memory is published without traffic.
-const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
 /// A connection on its way to a worker.
 pub struct Assignment {
@@ -85,7 +82,7 @@ async fn serve(id: usize, server: Arc<Server>, mut assignments: mpsc::UnboundedR
         settings: CachedSettings::default(),
     });
     tokio::task::spawn_local(expire(worker.clone()));
-    tokio::task::spawn_local(keep_house(worker.clone()));
+    tokio::task::spawn_local(housekeeping::run(worker.clone()));
     let mut connections = tokio::task::JoinSet::new();
     loop {
         tokio::select! {
@@ -93,7 +90,7 @@ async fn serve(id: usize, server: Arc<Server>, mut assignments: mpsc::UnboundedR
                 let Some(Assignment { stream, client }) = assignment else { break };
                 match stream.register() {
                     Ok(stream) => {
-                        connections.spawn_local(Connection::new(worker.clone(), stream, client).run());
+                        connections.spawn_local(Connection::run(worker.clone(), stream, client));
                     }
                     Err(error) => {
                         tracing::warn!("Cannot serve a connection: {error}");
@@ -119,23 +116,4 @@ async fn expire(worker: Rc<Worker>) {
             memory::publish();
         })
         .await;
-}
-
-async fn keep_house(worker: Rc<Worker>) {
-    loop {
-        tokio::time::sleep(HOUSEKEEPING).await;
-        memory::publish();
-        let timeout_secs = worker.server.config.timeout();
-        if timeout_secs == 0 {
-            continue;
-        }
-        let now_ms = crate::keyspace::unix_ms();
-        for client in worker.server.clients.all() {
-            let idle_ms = now_ms - client.last_active_ms.load(std::sync::atomic::Ordering::Relaxed);
-            if client.worker == worker.id && idle_ms / 1000 > timeout_secs as i64 {
-                tracing::debug!("Closing idle client");
-                client.kill();
-            }
-        }
-    }
 }
