@@ -53,7 +53,6 @@ const SYSLOG: Effect = NoEffect("logs go to standard output or to a file");
 const TESTING: Effect = NoEffect("it only serves the tests of other servers");
 const THREADS: Effect = NoEffect("every worker thread executes commands itself");
 const VALKEY: Effect = NoEffect("it is Valkey's own");
-const WHEEL: Effect = NoEffect("timers run when they are due, without a periodic task");
 
 directives! {
 ["network"]
@@ -115,8 +114,8 @@ set_proc_title: bool() = "yes" + IMMUTABLE, KERNEL, "Change the process's title.
 proc_title_template: text(title_template) = "{title} {listen-addr} {server-mode}", KERNEL, "What the process's title is made of.";
 locale_collate: text() = "", NoEffect("strings are compared by their bytes"), "Locale by which strings are compared.";
 ignore_warnings: text() = "", KERNEL, "Start-up checks whose failure is tolerated.";
-hz: clamped(0, I32 => 1, 500) = "10", WHEEL, "Runs a second of periodic tasks.";
-dynamic_hz: bool() = "yes", WHEEL, "Run periodic tasks more often with many clients.";
+hz: clamped(0, I32 => 1, 500) = "10", Active, "Turns of housekeeping a second.";
+dynamic_hz: bool() = "yes", NoEffect("every client is looked at once a second, however many there are"), "Run periodic tasks more often with many clients.";
 shutdown_timeout: uint(0, I32) = "10", REPLICATION, "Seconds that a shutdown waits for replicas.";
 shutdown_on_sigint: shutdown() = "default", Active, "How SIGINT shuts down.";
 shutdown_on_sigterm: shutdown() = "default", Active, "How SIGTERM shuts down.";

@@ -34,6 +34,8 @@ pub struct Batch {
     /// Of all prepared requests in turn, then of the incomplete one.
     spans: Vec<Span>,
     keys: Vec<Hashed>,
+    /// How many of the keys were fetched in advance.
+    prefetched: usize,
 }
 
 impl Batch {
@@ -76,12 +78,14 @@ impl Batch {
             });
             first_span = self.spans.len();
         }
+        self.prefetched = 0;
         if self.requests.len() > 1 || self.keys.len() > 1 {
             let shards = server.keyspace.shards(db);
             let fetched = &self.keys[..self.keys.len().min(MAX_PREFETCHED_KEYS)];
             for key in fetched {
                 shards.prefetch_bucket(key.hash);
             }
+            self.prefetched = fetched.len();
             for key in fetched {
                 shards.prefetch_entry(key.hash);
             }
@@ -91,6 +95,11 @@ impl Batch {
 
     pub fn len(&self) -> usize {
         self.requests.len()
+    }
+
+    /// How many keys were fetched from memory in advance.
+    pub fn prefetched_keys(&self) -> usize {
+        self.prefetched
     }
 
     pub fn is_empty(&self) -> bool {

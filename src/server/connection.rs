@@ -41,8 +41,9 @@ const MAX_COPIED_REMAINDER_BYTES: usize = READ_BYTES / 2;
 /// A large argument's buffer starts with at most this size and doubles while data really arrives.
 const FIRST_LARGE_BYTES: usize = 1024 * 1024;
 
-/// Output up to this size does not count towards the limits: Redis keeps it in a static buffer.
-const UNCOUNTED_OUTPUT_BYTES: usize = 16 * 1024;
+/// Memory for incomplete requests is taken in at least this size: whoever sends one in pieces will do so
+/// again.
+const MIN_REMAINDER_BYTES: usize = 16 * 1024;
 
 /// A request that waits for the end of a CLIENT PAUSE.
 struct Deferred {
@@ -161,12 +162,11 @@ impl Connection {
 
     /// One turn: sends what waits, receives, runs, sends.
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Step>> {
-        if self.session.client.is_killed() {
+        if self.session.client.has_signals() && self.obey_signals() {
             return Poll::Ready(Ok(Step::Close));
         }
         if !self.output.is_empty() {
-            let sent = ready!(self.output.poll_send(cx, &mut self.stream))?;
-            self.count_output(sent);
+            ready!(self.send_output(cx))?;
         }
         if self.closing || self.worker.server.shutdown.is_stopping() {
             return Poll::Ready(Ok(Step::Close));
@@ -175,6 +175,7 @@ impl Connection {
         let mut scratch = worker.scratch.borrow_mut();
         let scratch = &mut *scratch;
         let settings = worker.settings.get(&worker.server.config);
+        let (started, commands) = (worker.clock.raw(), worker.totals().commands.get());
         scratch.out.set_proto(self.session.proto);
         let result = if self.deferred.is_some() {
             self.run_deferred(cx, scratch)
@@ -187,7 +188,39 @@ impl Connection {
         scratch.out.clear(KEEP_REPLY_BYTES);
         scratch.large.clear();
         memory::publish();
+        let counters = worker.server.counters.worker(worker.id);
+        let nanos = worker.clock.delta_as_nanos(started, worker.clock.raw());
+        counters.totals.turns.add(1);
+        counters.totals.turn_nanos.add(nanos);
+        counters.longest_turn_nanos.raise(nanos);
+        counters.most_commands.raise(counters.totals.commands.get().wrapping_sub(commands));
         Poll::Ready(result)
+    }
+
+    /// Does what others asked the connection for; true if it has to close.
+    #[cold]
+    fn obey_signals(&mut self) -> bool {
+        if self.session.client.take_trim() {
+            self.remainder.shrink_to_fit();
+            if let Some(receiving) = &mut self.receiving {
+                receiving.data.shrink_to_fit();
+            }
+            self.publish();
+        }
+        self.session.client.is_killed()
+    }
+
+    /// Sends replies that wait; ready when there are none left.
+    fn send_output(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let before = self.output.bytes();
+        let polled = self.output.poll_send(cx, &mut self.stream);
+        let sent = before - self.output.bytes();
+        if sent > 0 {
+            self.count_output(sent as u64);
+            self.session.client.last_active_ms.store(unix_ms(), Ordering::Relaxed);
+            self.publish();
+        }
+        polled
     }
 
     fn receive(
@@ -198,6 +231,10 @@ impl Connection {
     ) -> Poll<io::Result<Step>> {
         if self.receiving.is_some() {
             if !ready!(self.receive_large(cx))? {
+                let received = self.receiving.as_ref().map_or(0, |receiving| receiving.data.len());
+                if received > settings.query_limit_bytes {
+                    return Poll::Ready(Ok(self.refuse_query(received)));
+                }
                 return Poll::Ready(Ok(Step::Continue { more: false }));
             }
             let remainder = std::mem::take(&mut self.remainder);
@@ -277,7 +314,8 @@ impl Connection {
         let total = receiving.total_bytes;
         let data = &mut receiving.data;
         if data.len() == data.capacity() {
-            data.reserve_exact(total.min(data.capacity() * 2) - data.len());
+            let larger = (data.capacity() * 2).max(MIN_REMAINDER_BYTES);
+            data.reserve_exact(total.min(larger) - data.len());
         }
         let len = data.len();
         let room = (total - len).min(data.capacity() - len);
@@ -291,6 +329,7 @@ impl Connection {
         }
         let complete = data.len() == total;
         self.count_input(received);
+        self.session.client.last_active_ms.store(unix_ms(), Ordering::Relaxed);
         if complete && let Some(receiving) = self.receiving.take() {
             self.scanner.large_received(receiving.data, &mut self.partial_spans, &mut self.partial_large);
         }
@@ -316,7 +355,15 @@ impl Connection {
                 Limits { max_bulk_bytes: settings.max_bulk_bytes, authenticated: self.session.authenticated };
             let Scratch { batch, large, out, .. } = scratch;
             let found = batch.fill(server, self.session.db, &mut self.scanner, buf, large, limits);
-            let mut dispatcher = Dispatcher::new(server, worker.id, &worker.clock, unix_ms());
+            let now_ms = unix_ms();
+            if batch.is_empty() {
+                self.session.client.last_active_ms.store(now_ms, Ordering::Relaxed);
+            } else if batch.prefetched_keys() > 0 {
+                let totals = worker.totals();
+                totals.prefetch_batches.add(1);
+                totals.prefetched_keys.add(batch.prefetched_keys() as u64);
+            }
+            let mut dispatcher = Dispatcher::new(server, worker.id, &worker.clock, now_ms);
             for index in 0..batch.len() {
                 let (request, resolved, keys) = batch.get(index, buf, large);
                 let flow = dispatcher.run(&mut self.session, out, request, resolved, keys);
@@ -335,6 +382,7 @@ impl Connection {
                     return Ok(self.refuse_output(out.len()));
                 }
                 if out.len() >= FLUSH_BYTES {
+                    self.note_reply(out.len());
                     let sent = output::try_send(cx, &mut self.stream, out)?;
                     self.count_output(sent as u64);
                     let blocked = sent < out.len();
@@ -390,7 +438,7 @@ impl Connection {
     /// Keeps an incomplete request for the next turn: its bytes from `start` to `end`, its spans, its large
     /// arguments.
     fn keep(&mut self, buf: &[u8], start: usize, end: usize, partial: &[Span], large: &[Bytes]) {
-        self.remainder.extend_from_slice(&buf[start..end]);
+        self.keep_bytes(&buf[start..end]);
         self.scanner.shift(start);
         for span in partial {
             self.partial_spans.push(match *span {
@@ -401,14 +449,23 @@ impl Connection {
                 }
             });
         }
-        if self.remainder.is_empty() {
-            self.remainder = Vec::new();
+    }
+
+    /// Appends to the remainder.
+    #[inline]
+    fn keep_bytes(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
         }
+        if self.remainder.capacity() == 0 {
+            self.remainder.reserve_exact(bytes.len().max(MIN_REMAINDER_BYTES));
+        }
+        self.remainder.extend_from_slice(bytes);
     }
 
     /// Keeps requests that were not run, to be scanned again from their beginning.
     fn put_back(&mut self, rest: &[u8]) {
-        self.remainder.extend_from_slice(rest);
+        self.keep_bytes(rest);
         self.unprocessed = !rest.is_empty();
         self.scanner = Scanner::new();
     }
@@ -456,6 +513,7 @@ impl Connection {
         if out.is_empty() {
             return Ok(());
         }
+        self.note_reply(out.len());
         let sent = if self.output.is_empty() { output::try_send(cx, &mut self.stream, out)? } else { 0 };
         self.count_output(sent as u64);
         if sent < out.len() {
@@ -467,8 +525,17 @@ impl Connection {
     #[inline]
     fn output_exceeds(&self, out: &Reply, settings: Settings) -> bool {
         settings.output_hard_bytes != 0
-            && (out.len() + self.output.bytes()).saturating_sub(UNCOUNTED_OUTPUT_BYTES)
+            && self.session.client.output_beyond_buffer(out.len() + self.output.bytes())
                 > settings.output_hard_bytes
+    }
+
+    /// A turn replies this many bytes.
+    #[inline]
+    fn note_reply(&self, bytes: usize) {
+        let peak = &self.session.client.reply_peak_bytes;
+        if bytes > peak.load(Ordering::Relaxed) {
+            peak.store(bytes, Ordering::Relaxed);
+        }
     }
 
     #[cold]
@@ -499,19 +566,42 @@ impl Connection {
     #[inline]
     fn publish(&self) {
         let client = &self.session.client;
-        let receiving = self.receiving.as_ref().map_or(0, |r| r.data.capacity());
-        let query_bytes = self.remainder.len();
-        client.query_bytes.store(query_bytes, Ordering::Relaxed);
-        client.query_free_bytes.store(self.remainder.capacity() - query_bytes, Ordering::Relaxed);
-        client.args_bytes.store(receiving, Ordering::Relaxed);
+        // While a large argument arrives, it is what waits for input; what came before it are arguments.
+        let (input, args_bytes) = match &self.receiving {
+            None => (&self.remainder, 0),
+            Some(receiving) => (&receiving.data, self.remainder.capacity()),
+        };
+        client.query_bytes.store(input.len(), Ordering::Relaxed);
+        client.query_free_bytes.store(input.capacity() - input.len(), Ordering::Relaxed);
+        if input.len() > client.query_peak_bytes.load(Ordering::Relaxed) {
+            client.query_peak_bytes.store(input.len(), Ordering::Relaxed);
+        }
+        client.args_bytes.store(args_bytes, Ordering::Relaxed);
         client.output_bytes.store(self.output.bytes(), Ordering::Relaxed);
         client.output_chunks.store(self.output.chunks(), Ordering::Relaxed);
+        let large_bytes: usize = self.partial_large.iter().map(Bytes::len).sum();
         let memory = size_of::<Connection>()
             + size_of::<Client>()
-            + self.remainder.capacity()
-            + receiving
+            + input.capacity()
+            + args_bytes
+            + large_bytes
             + self.output.bytes();
-        client.memory_bytes.store(memory, Ordering::Relaxed);
+        let before = client.memory_bytes.load(Ordering::Relaxed);
+        if memory != before {
+            client.memory_bytes.store(memory, Ordering::Relaxed);
+            if memory > before {
+                self.note_growth(memory - before);
+            }
+        }
+    }
+
+    /// Has clients evicted if all together have become too large.
+    #[cold]
+    fn note_growth(&self, bytes: usize) {
+        let server = &self.worker.server;
+        if let Some(limit) = self.worker.settings.get(&server.config).clients_limit_bytes {
+            server.clients.grown(bytes, limit);
+        }
     }
 }
 

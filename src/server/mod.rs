@@ -6,6 +6,7 @@ pub mod banner;
 pub mod batch;
 pub mod connection;
 pub mod cron;
+pub mod housekeeping;
 pub mod listener;
 pub mod output;
 pub mod settings;
@@ -14,6 +15,7 @@ pub mod worker;
 
 use crate::command::table;
 use crate::config::Config;
+use crate::config::choice::shutdown as words;
 use crate::keyspace::{Keyspace, unix_ms};
 use crate::memory;
 use crate::observe::latency::LatencyMonitor;
@@ -50,6 +52,7 @@ pub fn build(config: Config, config_file: Option<PathBuf>, log: Log) -> Server {
         pause: Default::default(),
         shutdown: Shutdown::default(),
         listening: Default::default(),
+        switches: Default::default(),
         run_id: random_id(),
         replication_id: random_id().into(),
         started: Instant::now(),
@@ -131,6 +134,26 @@ async fn serve(config: Config, config_file: Option<PathBuf>, log: Log) -> i32 {
     0
 }
 
+/// Does what `shutdown-on-sigterm` or `shutdown-on-sigint` says, of which these are the words.
+fn shut_down_by_signal(server: &Server, words: u8) {
+    let has = |word: u8| words & word != 0;
+    let request = shutdown::Request {
+        save: match (has(words::SAVE), has(words::NOSAVE)) {
+            (true, _) => Some(true),
+            (_, true) => Some(false),
+            _ => None,
+        },
+        now: has(words::NOW),
+        force: has(words::FORCE),
+    };
+    // Whoever insists on saving must not lose what cannot be saved.
+    if request.save == Some(true) && !request.force {
+        tracing::warn!("Errors trying to shut down the server: this version cannot save data");
+        return;
+    }
+    server.shutdown.request(request);
+}
+
 /// Waits for SHUTDOWN or a signal.
 async fn until_shutdown(server: &Server) {
     let (mut terminate, mut interrupt) =
@@ -149,11 +172,11 @@ async fn until_shutdown(server: &Server) {
             _ = &mut asked => break,
             _ = terminate.recv() => {
                 tracing::warn!("Received SIGTERM scheduling shutdown...");
-                server.shutdown.request(shutdown::Request::default());
+                shut_down_by_signal(server, server.config.shutdown_on_sigterm());
             }
             _ = interrupt.recv() => {
                 tracing::warn!("Received SIGINT scheduling shutdown...");
-                server.shutdown.request(shutdown::Request::default());
+                shut_down_by_signal(server, server.config.shutdown_on_sigint());
             }
         }
     }

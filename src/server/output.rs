@@ -54,8 +54,7 @@ impl Output {
         &mut self,
         cx: &mut Context<'_>,
         stream: &mut (impl AsyncWrite + Unpin),
-    ) -> Poll<io::Result<u64>> {
-        let mut total = 0;
+    ) -> Poll<io::Result<()>> {
         while !self.chunks.is_empty() {
             let mut slices = [IoSlice::new(&[]); MAX_SLICES];
             let mut count = 0;
@@ -67,13 +66,12 @@ impl Output {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(sent)) => {
                     self.advance(sent);
-                    total += sent as u64;
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => return Poll::Pending,
             }
         }
-        Poll::Ready(Ok(total))
+        Poll::Ready(Ok(()))
     }
 
     fn advance(&mut self, mut sent: usize) {

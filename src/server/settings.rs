@@ -13,8 +13,8 @@ pub struct Settings {
     pub query_limit_bytes: usize,
     /// `client-output-buffer-limit normal`, bytes; 0 is none.
     pub output_hard_bytes: usize,
-    pub output_soft_bytes: usize,
-    pub output_soft_secs: i64,
+    /// `maxmemory-clients`, bytes.
+    pub clients_limit_bytes: Option<usize>,
 }
 
 /// A worker's copy.
@@ -41,8 +41,7 @@ impl CachedSettings {
             // Positions within the buffer are kept in 32 bits.
             query_limit_bytes: (config.client_query_buffer_limit() as usize).min(u32::MAX as usize),
             output_hard_bytes: normal.hard_bytes as usize,
-            output_soft_bytes: normal.soft_bytes as usize,
-            output_soft_secs: normal.soft_seconds,
+            clients_limit_bytes: config.max_client_bytes(),
         };
         self.0.set(Some(settings));
         settings

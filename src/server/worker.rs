@@ -19,8 +19,8 @@ use tokio::sync::mpsc;
 /// connection.
 pub const READ_BYTES: usize = 64 * 1024;
 
-/// How often idle connections are looked for and memory is published without traffic.
-const HOUSEKEEPING: Duration = Duration::from_secs(1);
+/// How often memory is published without traffic.
+const PUBLISH_EVERY: Duration = Duration::from_secs(1);
 
 /// A connection on its way to a worker.
 pub struct Assignment {
@@ -85,7 +85,7 @@ async fn serve(id: usize, server: Arc<Server>, mut assignments: mpsc::UnboundedR
         settings: CachedSettings::default(),
     });
     tokio::task::spawn_local(expire(worker.clone()));
-    tokio::task::spawn_local(keep_house(worker.clone()));
+    tokio::task::spawn_local(publish_memory());
     let mut connections = tokio::task::JoinSet::new();
     loop {
         tokio::select! {
@@ -121,21 +121,9 @@ async fn expire(worker: Rc<Worker>) {
         .await;
 }
 
-async fn keep_house(worker: Rc<Worker>) {
+async fn publish_memory() {
     loop {
-        tokio::time::sleep(HOUSEKEEPING).await;
+        tokio::time::sleep(PUBLISH_EVERY).await;
         memory::publish();
-        let timeout_secs = worker.server.config.timeout();
-        if timeout_secs == 0 {
-            continue;
-        }
-        let now_ms = crate::keyspace::unix_ms();
-        for client in worker.server.clients.all() {
-            let idle_ms = now_ms - client.last_active_ms.load(std::sync::atomic::Ordering::Relaxed);
-            if client.worker == worker.id && idle_ms / 1000 > timeout_secs as i64 {
-                tracing::debug!("Closing idle client");
-                client.kill();
-            }
-        }
     }
 }

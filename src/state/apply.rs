@@ -59,6 +59,11 @@ impl Server {
             _ => {}
         }
         self.apply_settings();
+        if matches!(change.id, Id::maxmemory_clients | Id::maxmemory)
+            && let Some(limit) = self.config.max_client_bytes()
+        {
+            self.clients.evict(limit);
+        }
         Ok(())
     }
 
