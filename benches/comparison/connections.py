@@ -36,7 +36,7 @@ def _bytes_per_connection(context, side, amount):
             for _ in range(amount):
                 clients.append(Client(server.port))
                 clients[-1].call("PING")
-            return (server.settled_rss() - before) / amount
+            return (server.settled_rss(after_load=True) - before) / amount
         finally:
             for client in clients:
                 client.close()

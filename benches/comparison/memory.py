@@ -50,4 +50,4 @@ def _bytes_per_key(context, side, amount, options):
         found = server.call("DBSIZE")
         if found != amount:
             raise RuntimeError(f"{side}: {found} keys instead of {amount}")
-        return (server.settled_rss() - before) / amount
+        return (server.settled_rss(after_load=True) - before) / amount

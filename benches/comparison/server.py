@@ -13,6 +13,8 @@ STOP_SECONDS = 5
 # moves its table, for a while after the load ends.
 SETTLED_SHARE = 0.001
 SETTLE_SECONDS = 20
+# jemalloc, which both servers use, keeps freed pages for up to 10 s (dirty_decay_ms).
+DECAY_SECONDS = 10
 
 
 class Server:
@@ -96,8 +98,10 @@ class Server:
                     return int(line.split()[1]) * 1024
         raise RuntimeError("no VmRSS in /proc")
 
-    def settled_rss(self):
-        """Resident bytes once they hardly move any more."""
+    def settled_rss(self, after_load=False):
+        """Resident bytes once they hardly move any more; after a load, once freed pages had the time to go back."""
+        if after_load:
+            time.sleep(DECAY_SECONDS)
         last = self.rss()
         for _ in range(SETTLE_SECONDS):
             time.sleep(1)

@@ -4,6 +4,7 @@
 //! difference after every batch of work, into a cell of its own; the sum over the cells is the memory in use,
 //! exact up to the batches that are running, at the price of two loads and a store per batch.
 
+pub mod allocator;
 pub mod lazyfree;
 
 use crossbeam_utils::CachePadded;
@@ -14,7 +15,7 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use tikv_jemalloc_ctl::{epoch, stats, thread};
 
 #[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+static ALLOCATOR: allocator::Jemalloc = allocator::Jemalloc;
 
 type Cell = Arc<CachePadded<AtomicI64>>;
 
