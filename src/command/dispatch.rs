@@ -100,7 +100,6 @@ pub struct Dispatcher<'a> {
     /// The clock's raw value at the end of the last command, so that one reading per command suffices.
     last_raw: u64,
     track_latency: bool,
-    slower_than_micros: i64,
     latency_threshold_ms: i64,
     /// From where on a command is noted in the slow log or as an event of latency.
     notable_nanos: u64,
@@ -123,7 +122,6 @@ impl<'a> Dispatcher<'a> {
             clock,
             last_raw: clock.raw(),
             track_latency: server.counters.track_latency.load(Ordering::Relaxed),
-            slower_than_micros,
             latency_threshold_ms,
             notable_nanos: slow.min(late),
             now_ms,
@@ -309,12 +307,14 @@ impl<'a> Dispatcher<'a> {
     fn note_slow(&self, session: &Session, request: Request<'_>, entry: &Entry, nanos: u64) {
         let micros = nanos / 1000;
         let flags = entry.spec.flags;
+        // The command itself may have changed what counts as slow.
+        let slower_than_micros = self.server.config.slowlog_log_slower_than();
         if self.latency_threshold_ms > 0 && micros as i64 / 1000 >= self.latency_threshold_ms {
             let event = if flags.contains(Flags::FAST) { "fast-command" } else { "command" };
             self.server.latency.add(event, self.now_ms / 1000, micros / 1000);
         }
-        if self.slower_than_micros < 0
-            || (micros as i64) < self.slower_than_micros
+        if slower_than_micros < 0
+            || (micros as i64) < slower_than_micros
             || flags.contains(Flags::SKIP_SLOWLOG)
         {
             return;

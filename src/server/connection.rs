@@ -3,8 +3,11 @@
 //! All of a turn happens without waiting, in the worker's scratch space: receive what there is, prepare and
 //! run the requests in it, send all replies with one write. What does not fit (an incomplete request, replies
 //! that the socket does not take) moves to buffers of the connection, which a connection without such
-//! remainders does not have. While replies wait, nothing more is read: a slow reader is slowed down, not
-//! buffered for.
+//! remainders does not have.
+//!
+//! A client may send a long pipeline before it reads the first reply, so requests are read on while replies
+//! wait; but only up to [`MAX_WAITING_BYTES`] of them. From there on a slow reader is slowed down, not buffered
+//! for.
 
 use super::output::{self, Output};
 use super::settings::Settings;
@@ -30,6 +33,10 @@ use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 
 /// Replies are sent when they have grown to this size, even in the middle of a batch.
 const FLUSH_BYTES: usize = 256 * 1024;
+
+/// While this much output waits, nothing is read. Enough for the replies to any pipeline that a client would
+/// send in one piece (six million times OK), and bounded, which Redis by default is not.
+const MAX_WAITING_BYTES: usize = 32 * 1024 * 1024;
 
 /// A worker's reply buffer keeps at most this much memory between turns.
 const KEEP_REPLY_BYTES: usize = 512 * 1024;
@@ -165,10 +172,15 @@ impl Connection {
         if self.session.client.has_signals() && self.obey_signals() {
             return Poll::Ready(Ok(Step::Close));
         }
+        let ends = self.closing || self.worker.server.shutdown.is_stopping();
         if !self.output.is_empty() {
-            ready!(self.send_output(cx))?;
+            match self.send_output(cx) {
+                Poll::Ready(sent) => sent?,
+                Poll::Pending if ends || self.output.bytes() >= MAX_WAITING_BYTES => return Poll::Pending,
+                Poll::Pending => {}
+            }
         }
-        if self.closing || self.worker.server.shutdown.is_stopping() {
+        if ends {
             return Poll::Ready(Ok(Step::Close));
         }
         let worker = self.worker.clone();
@@ -230,12 +242,17 @@ impl Connection {
         settings: Settings,
     ) -> Poll<io::Result<Step>> {
         if self.receiving.is_some() {
-            if !ready!(self.receive_large(cx))? {
-                let received = self.receiving.as_ref().map_or(0, |receiving| receiving.data.len());
-                if received > settings.query_limit_bytes {
-                    return Poll::Ready(Ok(self.refuse_query(received)));
-                }
+            let complete = ready!(self.receive_large(cx))?;
+            let received = self.receiving.as_ref().map_or(0, |receiving| receiving.data.len());
+            if received > settings.query_limit_bytes {
+                return Poll::Ready(Ok(self.refuse_query(received)));
+            }
+            if !complete {
                 return Poll::Ready(Ok(Step::Continue { more: false }));
+            }
+            if let Some(receiving) = self.receiving.take() {
+                let Connection { scanner, partial_spans, partial_large, .. } = self;
+                scanner.large_received(receiving.data, partial_spans, partial_large);
             }
             let remainder = std::mem::take(&mut self.remainder);
             return Poll::Ready(self.process_owned(cx, scratch, remainder, settings, false));
@@ -254,7 +271,7 @@ impl Connection {
             // SAFETY: the reader has initialised this many bytes behind the vector's end.
             unsafe { self.remainder.set_len(kept + received) };
             if received == 0 {
-                return Poll::Ready(Ok(Step::Close));
+                return Poll::Ready(Ok(self.end_of_input()));
             }
             self.count_input(received);
             let remainder = std::mem::take(&mut self.remainder);
@@ -267,7 +284,7 @@ impl Connection {
         let result = match polled {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Ready(Ok(())) if received == 0 => Poll::Ready(Ok(Step::Close)),
+            Poll::Ready(Ok(())) if received == 0 => Poll::Ready(Ok(self.end_of_input())),
             Poll::Ready(Ok(())) => {
                 self.count_input(received);
                 read[..kept].copy_from_slice(&self.remainder);
@@ -282,6 +299,16 @@ impl Connection {
         };
         scratch.read = read;
         result
+    }
+
+    /// The client sends nothing more. It still gets the replies that wait.
+    #[cold]
+    fn end_of_input(&mut self) -> Step {
+        if self.output.is_empty() {
+            return Step::Close;
+        }
+        self.closing = true;
+        Step::Continue { more: false }
     }
 
     fn process_owned(
@@ -308,7 +335,7 @@ impl Connection {
         Step::Close
     }
 
-    /// Receives a part of a large argument; true when it is complete.
+    /// Receives a part of a large argument; true when all of it is there.
     fn receive_large(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let Some(receiving) = &mut self.receiving else { return Poll::Ready(Ok(true)) };
         let total = receiving.total_bytes;
@@ -316,6 +343,8 @@ impl Connection {
         if data.len() == data.capacity() {
             let larger = (data.capacity() * 2).max(MIN_REMAINDER_BYTES);
             data.reserve_exact(total.min(larger) - data.len());
+            // What the connection takes is looked at before more is received.
+            return Poll::Ready(Ok(false));
         }
         let len = data.len();
         let room = (total - len).min(data.capacity() - len);
@@ -330,9 +359,6 @@ impl Connection {
         let complete = data.len() == total;
         self.count_input(received);
         self.session.client.last_active_ms.store(unix_ms(), Ordering::Relaxed);
-        if complete && let Some(receiving) = self.receiving.take() {
-            self.scanner.large_received(receiving.data, &mut self.partial_spans, &mut self.partial_large);
-        }
         Poll::Ready(Ok(complete))
     }
 
@@ -371,7 +397,7 @@ impl Connection {
                     let args = request.iter().map(Bytes::copy_from_slice).collect();
                     self.deferred = Some(Deferred { args, is_write });
                     self.put_back(&buf[batch.end(index)..]);
-                    self.flush(cx, scratch)?;
+                    self.flush(cx, &scratch.out)?;
                     return Ok(Step::AwaitPause { is_write });
                 }
                 if self.session.next != Next::Continue {
@@ -382,15 +408,9 @@ impl Connection {
                     return Ok(self.refuse_output(out.len()));
                 }
                 if out.len() >= FLUSH_BYTES {
-                    self.note_reply(out.len());
-                    let sent = output::try_send(cx, &mut self.stream, out)?;
-                    self.count_output(sent as u64);
-                    let blocked = sent < out.len();
-                    if blocked {
-                        self.output.queue(out, sent);
-                    }
+                    self.flush(cx, out)?;
                     out.clear(KEEP_REPLY_BYTES);
-                    if blocked {
+                    if self.output.bytes() >= MAX_WAITING_BYTES {
                         self.put_back(&buf[batch.end(index)..]);
                         return Ok(Step::Continue { more: false });
                     }
@@ -410,7 +430,7 @@ impl Connection {
                     if self.remainder.len() > settings.query_limit_bytes {
                         return Ok(self.refuse_query(self.remainder.len()));
                     }
-                    self.flush(cx, scratch)?;
+                    self.flush(cx, &scratch.out)?;
                     return Ok(Step::Continue { more: false });
                 }
                 Found::Large(total_bytes) => {
@@ -420,7 +440,7 @@ impl Connection {
                     data.extend_from_slice(&buf[position..]);
                     debug_assert!(data.len() < total_bytes && total_bytes > LARGE_ARG_FROM_BYTES);
                     self.receiving = Some(Receiving { data, total_bytes });
-                    self.flush(cx, scratch)?;
+                    self.flush(cx, &scratch.out)?;
                     return Ok(Step::Continue { more: false });
                 }
                 Found::Broken(error) => {
@@ -428,7 +448,7 @@ impl Connection {
                     out.error(&format!("ERR Protocol error: {error}"));
                     tracing::debug!("Protocol error ({error}) from client id={}", self.session.client.id);
                     self.closing = true;
-                    self.flush(cx, scratch)?;
+                    self.flush(cx, &scratch.out)?;
                     return Ok(Step::Continue { more: false });
                 }
             }
@@ -495,21 +515,20 @@ impl Connection {
             Next::CloseNow => return Ok(Step::Close),
             Next::CloseAfterReply => {
                 self.closing = true;
-                self.flush(cx, scratch)?;
+                self.flush(cx, &scratch.out)?;
             }
             Next::AwaitShutdown => {
-                self.flush(cx, scratch)?;
+                self.flush(cx, &scratch.out)?;
                 return Ok(Step::AwaitShutdown);
             }
-            Next::Continue => self.flush(cx, scratch)?,
+            Next::Continue => self.flush(cx, &scratch.out)?,
         }
         Ok(Step::Continue { more: false })
     }
 
     /// Sends the worker's reply buffer; what the socket does not take is queued.
     #[inline]
-    fn flush(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> io::Result<()> {
-        let out = &mut scratch.out;
+    fn flush(&mut self, cx: &mut Context<'_>, out: &Reply) -> io::Result<()> {
         if out.is_empty() {
             return Ok(());
         }
@@ -573,9 +592,6 @@ impl Connection {
         };
         client.query_bytes.store(input.len(), Ordering::Relaxed);
         client.query_free_bytes.store(input.capacity() - input.len(), Ordering::Relaxed);
-        if input.len() > client.query_peak_bytes.load(Ordering::Relaxed) {
-            client.query_peak_bytes.store(input.len(), Ordering::Relaxed);
-        }
         client.args_bytes.store(args_bytes, Ordering::Relaxed);
         client.output_bytes.store(self.output.bytes(), Ordering::Relaxed);
         client.output_chunks.store(self.output.chunks(), Ordering::Relaxed);

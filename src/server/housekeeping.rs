@@ -15,10 +15,6 @@ const MIN_CLIENTS_PER_TURN: usize = 5;
 /// After this time without traffic a client's input buffer is given back, milliseconds (Redis's figure).
 const KEEP_INPUT_BUFFER_MS: i64 = 2000;
 
-/// An input buffer larger than this is given back if it is mostly empty, idle client or not, bytes (Redis's
-/// figure).
-const LARGE_INPUT_BUFFER_BYTES: usize = 32 * 1024;
-
 /// Goes round the clients.
 #[derive(Default)]
 pub struct Housekeeping {
@@ -96,18 +92,10 @@ fn exceeds_soft_limit(client: &Client, limits: &OutputLimits, now_ms: i64) -> bo
     now_ms - since_ms > limit.soft_seconds.saturating_mul(1000)
 }
 
-/// Has input buffers given back that have been without use, or are far larger than what they have held
-/// lately.
+/// Has input buffers given back that have been without use.
 fn trim_input(client: &Client, now_ms: i64) {
-    let free = client.query_free_bytes.load(Relaxed);
-    let waiting = client.query_bytes.load(Relaxed);
-    let peak = client.query_peak_bytes.swap(waiting, Relaxed);
-    if free == 0 {
-        return;
-    }
     let unused = now_ms - client.last_active_ms.load(Relaxed) > KEEP_INPUT_BUFFER_MS;
-    let total = waiting + free;
-    if unused || (total > LARGE_INPUT_BUFFER_BYTES && peak < total / 2) {
+    if unused && client.query_free_bytes.load(Relaxed) > 0 {
         client.trim();
     }
 }
@@ -178,18 +166,14 @@ mod tests {
 
     #[test]
     fn buffers_without_use_are_given_back() {
-        let trimmed = |waiting: usize, free: usize, peak: usize, idle_ms: i64| {
+        let trimmed = |free: usize, idle_ms: i64| {
             let client = client();
-            client.query_bytes.store(waiting, Relaxed);
             client.query_free_bytes.store(free, Relaxed);
-            client.query_peak_bytes.store(peak, Relaxed);
             trim_input(&client, client.last_active_ms.load(Relaxed) + idle_ms);
             client.take_trim()
         };
-        assert!(!trimmed(10, 16_000, 10, 2000));
-        assert!(trimmed(10, 16_000, 10, 2001));
-        assert!(!trimmed(10, 0, 10, 2001));
-        assert!(trimmed(10, 40_000, 10, 0));
-        assert!(!trimmed(10, 40_000, 30_000, 0));
+        assert!(!trimmed(16_000, 2000));
+        assert!(trimmed(16_000, 2001));
+        assert!(!trimmed(0, 2001));
     }
 }

@@ -71,8 +71,6 @@ pub struct Client {
     pub last_command: AtomicU32,
     pub query_bytes: AtomicUsize,
     pub query_free_bytes: AtomicUsize,
-    /// The longest input that waited since housekeeping last looked.
-    pub query_peak_bytes: AtomicUsize,
     pub args_bytes: AtomicUsize,
     /// Bytes that wait in the output queue, in how many chunks.
     pub output_bytes: AtomicUsize,
@@ -119,7 +117,6 @@ impl Client {
             last_command: AtomicU32::new(u32::MAX),
             query_bytes: AtomicUsize::new(0),
             query_free_bytes: AtomicUsize::new(0),
-            query_peak_bytes: AtomicUsize::new(0),
             args_bytes: AtomicUsize::new(0),
             output_bytes: AtomicUsize::new(0),
             output_chunks: AtomicUsize::new(0),
