@@ -110,8 +110,8 @@ crash_log_enabled: bool() = "yes", NoEffect("a crash is reported by the language
 crash_memcheck_enabled: bool() = "yes", NoEffect("a crash is reported by the language's runtime"), "Test the memory when the server crashes.";
 databases: uint(1, I32) = "16" + IMMUTABLE, Active, "Number of databases.";
 always_show_logo: bool() = "no" + IMMUTABLE, NoEffect("the start-up screen is always shown"), "Show the logo even if the output is no terminal.";
-set_proc_title: bool() = "yes" + IMMUTABLE, KERNEL, "Change the process's title.";
-proc_title_template: text(title_template) = "{title} {listen-addr} {server-mode}", KERNEL, "What the process's title is made of.";
+set_proc_title: bool() = "yes" + IMMUTABLE, Active, "Change the process's title.";
+proc_title_template: text(title_template) = "{title} {listen-addr} {server-mode}", Active, "What the process's title is made of.";
 locale_collate: text() = "", NoEffect("strings are compared by their bytes"), "Locale by which strings are compared.";
 ignore_warnings: text() = "", KERNEL, "Start-up checks whose failure is tolerated.";
 hz: clamped(0, I32 => 1, 500) = "10", Active, "Turns of housekeeping a second.";

@@ -34,8 +34,8 @@ use tokio::sync::mpsc;
 /// Connections get this long to send what is written when the server stops.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// Builds the shared state of a server with this configuration.
-pub fn build(config: Config, config_file: Option<PathBuf>, log: Log) -> Server {
+/// Builds the shared state of a server with this configuration. `program` is how it was called.
+pub fn build(config: Config, config_file: Option<PathBuf>, log: Log, program: String) -> Server {
     let workers = config.io_threads();
     let executable = std::env::current_exe().map(|p| p.display().to_string()).unwrap_or_default();
     let slowlog = Slowlog::new(config.slowlog_max_len() as usize);
@@ -44,6 +44,7 @@ pub fn build(config: Config, config_file: Option<PathBuf>, log: Log) -> Server {
         config,
         config_file,
         executable,
+        program,
         log,
         clients: Clients::default(),
         counters: Counters::new(workers, table::table().all.len()),
@@ -63,7 +64,7 @@ pub fn build(config: Config, config_file: Option<PathBuf>, log: Log) -> Server {
 }
 
 /// Serves until somebody asks for the end. Returns the process's exit code.
-pub fn run(config: Config, config_file: Option<PathBuf>, log: Log) -> i32 {
+pub fn run(config: Config, config_file: Option<PathBuf>, log: Log, program: String) -> i32 {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -71,11 +72,11 @@ pub fn run(config: Config, config_file: Option<PathBuf>, log: Log) -> i32 {
             return 1;
         }
     };
-    runtime.block_on(serve(config, config_file, log))
+    runtime.block_on(serve(config, config_file, log, program))
 }
 
-async fn serve(config: Config, config_file: Option<PathBuf>, log: Log) -> i32 {
-    let server = Arc::new(build(config, config_file, log));
+async fn serve(config: Config, config_file: Option<PathBuf>, log: Log, program: String) -> i32 {
+    let server = Arc::new(build(config, config_file, log, program));
     server.apply_settings();
     let listeners = match listener::open(&server.config) {
         Ok(listeners) if listeners.is_empty() => {
@@ -110,6 +111,7 @@ async fn serve(config: Config, config_file: Option<PathBuf>, log: Log) -> i32 {
     }
     let mut addresses: Vec<String> = listeners.iter().map(|listener| listener.address().0).collect();
     banner::print(&server, &addresses);
+    server.show_title();
     addresses.clear();
     memory::mark_startup();
     let accepting = tokio::spawn(listener::serve_all(server.clone(), senders.clone(), listeners));

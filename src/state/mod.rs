@@ -32,6 +32,8 @@ pub struct Server {
     pub log: Log,
     /// As it was started, for INFO.
     pub executable: String,
+    /// How it was called, for the process's title.
+    pub program: String,
     pub keyspace: Keyspace,
     pub clients: Clients,
     pub counters: Counters,
