@@ -1,8 +1,22 @@
 //! The `nuthatch` binary: reads the command line, starts the log, runs the server.
 
+use nuthatch::command::table;
+use nuthatch::config::Config;
 use nuthatch::config::cli::{self, Invocation};
+use nuthatch::config::file::ConfigError;
 use nuthatch::state::apply::log_level;
 use nuthatch::{observe, server};
+
+/// Gives commands the names that the configuration has for them.
+fn rename_commands(config: &Config) -> Result<(), ConfigError> {
+    let lines = config.rename_command();
+    let pairs: Vec<(&[u8], &[u8])> = lines.iter().map(|line| (line[0].as_ref(), line[1].as_ref())).collect();
+    table::rename(&pairs).map_err(|(index, reason)| {
+        let (old, new) = pairs[index];
+        let line = format!(">>> 'rename-command {} \"{}\"'\n", old.escape_ascii(), new.escape_ascii());
+        ConfigError::Whole(format!("{line}{reason}").into())
+    })
+}
 
 fn main() {
     let mut args = std::env::args_os();
@@ -20,6 +34,10 @@ fn main() {
             0
         }
         Ok(Invocation::Run { config, file, warnings }) => {
+            if let Err(error) = rename_commands(&config) {
+                eprintln!("{error}");
+                std::process::exit(1);
+            }
             // From here on relative paths mean those below `dir`.
             if let Err(error) = std::env::set_current_dir(config.directory()) {
                 eprintln!("Can't chdir to '{}': {error}", config.directory().display());
@@ -38,7 +56,7 @@ fn main() {
             server::run(*config, file, log, program)
         }
         Err(error) => {
-            eprint!("{error}");
+            eprintln!("{error}");
             1
         }
     };

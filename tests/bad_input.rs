@@ -3,11 +3,12 @@
 
 mod common;
 
-use common::{Client, Process, encode, frame_len, text};
+use common::{Client, Process, await_clients, encode, frame_len, info, text};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
+use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
 /// How long requests made up at random are sent.
@@ -21,12 +22,6 @@ const UNDISTURBED_REPLY: Duration = Duration::from_secs(5);
 const TOO_LONG_LINE: usize = 64 * 1024 + 2;
 
 const MB: usize = 1 << 20;
-
-fn info(client: &mut Client, field: &str) -> u64 {
-    let info = text(&client.ask(&["INFO", "everything"]));
-    let line = info.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-    line.unwrap_or_else(|| panic!("INFO has no {field}")).parse().expect("a number")
-}
 
 fn used_memory(client: &mut Client) -> usize {
     info(client, "used_memory") as usize
@@ -165,6 +160,88 @@ fn empty_requests_are_ignored() {
     assert_eq!(client.ask(&["ECHO", ""]), b"$0\r\n\r\n");
 }
 
+/// All that arrives up to `marker`, or until the server closes the connection.
+fn receive_until(client: &Client, marker: &[u8]) -> Vec<u8> {
+    let (mut received, mut chunk) = (Vec::new(), [0; 4096]);
+    while !received.ends_with(marker) {
+        match client.stream().read(&mut chunk) {
+            Ok(n) if n > 0 => received.extend_from_slice(&chunk[..n]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                return [b"(silence after) ", received.as_slice()].concat();
+            }
+            _ => break,
+        }
+    }
+    received
+}
+
+#[test]
+fn odd_requests_are_read_as_redis_reads_them() {
+    let server = Process::nuthatch(&[]);
+    let redis = Process::redis(&[]);
+    for input in [
+        &b"  PING  \r\n\tPING\t\n"[..],
+        b"PING\rPING\r\n",
+        b"ECHO\x0ba\r\n\x0bECHO \x0ca\r\n",
+        b"\"PING\"\r\n'PING'\n",
+        b"ECHO \"\\x00\\xff\\n\\\"\"\r\nECHO '\\x00\\''\r\n",
+        b"ECHO \"\"\r\nECHO ''\r\n\"\"\r\n",
+        b"ECHO a\"b\"\r\n",
+        b"$4\r\nPING\r\n",
+        b"+OK\r\n:1\r\n-ERR\r\n%1\r\n",
+        b"*0\r\n*-1\r\n*-2147483648\r\nPING\r\n",
+        b"*-9223372036854775808\r\nPING\r\n",
+        b"*1\r\n$0\r\n\r\n",
+        b"*1\r\n$4\r\nPINGxx*1\r\n$4\r\nPING\0\0",
+        b"*2\r\n$4\r\nECHO\r\n$3\r\n\r\n\0\r\n",
+        b"*2\r\n$4\r\necho\r\n$-0\r\n\r\n",
+        b"*+1\r\n$4\r\nPING\r\n",
+        b"*1\rx$4\rxPINGxx",
+        b"*1\n$4\nPING\r\n",
+        b"*1\r\n$4\n\nPING\r\n",
+        b"GET\r\nGET a b\r\nnonsense 'a b' \"\\r\\n\"\r\n",
+        b"SET k v EX\r\nSET k v EX x\r\nSET k v NX XX\r\nGET k\r\n",
+    ] {
+        let replies = [&server, &redis].map(|server| {
+            let mut client = server.connect();
+            client.write(input);
+            client.write(&encode(&["ECHO", "the end"]));
+            receive_until(&client, b"the end\r\n").escape_ascii().to_string()
+        });
+        assert_eq!(replies[0], replies[1], "this server and Redis, {}", input.escape_ascii());
+    }
+}
+
+#[test]
+fn a_zero_byte_ends_the_words_of_a_line() {
+    // Redis does not find the end of such a line and waits for ever.
+    let server = Process::nuthatch(&[]);
+    let mut client = server.connect();
+    client.write(b"PING\0 x\r\n\0\r\n\0PING\r\nECHO a\0b c\n");
+    assert_eq!([client.receive(), client.receive()].concat(), b"+PONG\r\n$1\r\na\r\n");
+    client.write(b"ECHO \"a\0b\"\r\n");
+    assert_eq!(client.receive_to_end(), b"-ERR Protocol error: unbalanced quotes in request\r\n");
+}
+
+#[test]
+fn arguments_may_be_as_long_as_configured() {
+    let server = Process::nuthatch(&["--proto-max-bulk-len", "1mb"]);
+    let mut client = server.connect();
+    let most = vec![b'm'; MB];
+    assert_eq!(client.ask(&[b"SET".as_slice(), b"k", &most]), b"+OK\r\n");
+    client.write(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1048577\r\n");
+    assert_eq!(client.receive_to_end(), b"-ERR Protocol error: invalid bulk length\r\n");
+    let mut client = server.connect();
+    assert_eq!(client.ask(&["STRLEN", "k"]), b":1048576\r\n");
+    // No command makes a longer value either.
+    let too_long = b"-ERR string exceeds maximum allowed size (proto-max-bulk-len)\r\n";
+    assert_eq!(client.ask(&["APPEND", "k", "x"]), too_long);
+    assert_eq!(client.ask(&["SETRANGE", "k", "1048576", "x"]), too_long);
+    assert_eq!(client.ask(&["CONFIG", "SET", "proto-max-bulk-len", "2mb"]), b"+OK\r\n");
+    assert_eq!(client.ask(&["APPEND", "k", "x"]), b":1048577\r\n");
+    assert_eq!(client.ask(&[b"ECHO".as_slice(), &[b'e'; MB + 1]]).len(), MB + 1 + "$1048577\r\n\r\n".len());
+}
+
 #[test]
 fn requests_of_other_protocols_are_cut_off() {
     let server = Process::nuthatch(&[]);
@@ -283,15 +360,6 @@ fn clients_may_vanish_at_any_byte() {
     }
     bystander.check();
     await_clients(&mut bystander.0, 1);
-}
-
-/// Waits until only so many clients are connected.
-fn await_clients(client: &mut Client, count: u64) {
-    let give_up = Instant::now() + Duration::from_secs(10);
-    while info(client, "connected_clients") != count {
-        assert!(Instant::now() < give_up, "clients that are gone are still counted");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 #[test]
@@ -517,6 +585,8 @@ fn slow_readers_are_slowed_down_not_buffered_for() {
         for number in 0..count.min(20_000) {
             assert!(client.receive() == want, "reply {number} is damaged");
         }
+        // Whoever still sends on this connection learns that it is over.
+        client.stream().shutdown(Shutdown::Both).expect("an open connection");
     }
     await_clients(&mut watcher, 1);
     assert_eq!(info(&mut watcher, "client_output_buffer_limit_disconnections"), 0);

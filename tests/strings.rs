@@ -39,7 +39,7 @@ fn set_if_equal() {
 fn large_values_are_kept_changed_and_dropped() {
     let server = Process::nuthatch(&[]);
     let client = &mut server.connect();
-    let mut value: Vec<u8> = (0..5_000_000_u32).map(|i| ((i * i) >> 7) as u8).collect();
+    let mut value: Vec<u8> = (0..5_000_000_u32).map(|i| (i.wrapping_mul(i) >> 7) as u8).collect();
     client.ask(&[b"SET".as_slice(), b"big", &value]);
     assert_eq!(client.ask(&["GET", "big"]), bulk(&value));
     // The reply of the first GET may still be on its way when the value changes.

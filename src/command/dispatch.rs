@@ -24,6 +24,9 @@ use std::sync::atomic::Ordering;
 /// How much of an unknown command and its arguments an error repeats, bytes (Redis's figure).
 const UNKNOWN_COMMAND_ECHO_BYTES: usize = 128;
 
+/// A foreign protocol is logged at most this often, milliseconds (Redis's figure): logs must not fill up.
+const FOREIGN_LOG_PERIOD_MS: i64 = 60_000;
+
 /// What a request turned out to be, before anything runs.
 #[derive(Clone, Copy)]
 pub enum Resolved {
@@ -141,6 +144,10 @@ impl<'a> Dispatcher<'a> {
         let entry = match resolved {
             Resolved::Command(entry) => entry,
             Resolved::Empty => return Flow::Done,
+            _ if is_foreign(request.get(0)) => {
+                self.expel(session);
+                return Flow::Done;
+            }
             _ => {
                 let error = unresolved(resolved, request);
                 self.reject(session, out, None, &error);
@@ -195,6 +202,22 @@ impl<'a> Dispatcher<'a> {
         self.server.config.enable_debug_command().allows(session.client.is_local())
     }
 
+    /// Ends a connection over which a browser, say, was made to send requests of its own protocol that hold
+    /// commands. Nothing is answered, and what follows is not looked at.
+    #[cold]
+    fn expel(&self, session: &mut Session) {
+        session.next = Next::CloseNow;
+        let logged_ms = &self.server.intruder_logged_ms;
+        if self.now_ms - logged_ms.load(Ordering::Relaxed) > FOREIGN_LOG_PERIOD_MS {
+            logged_ms.store(self.now_ms, Ordering::Relaxed);
+            tracing::warn!(
+                "Possible SECURITY ATTACK detected. Somebody sends POST or Host: to this server, which looks like \
+                 Cross Protocol Scripting. Connection from {} aborted.",
+                session.client.addr
+            );
+        }
+    }
+
     #[cold]
     fn reject(&mut self, session: &mut Session, out: &mut Reply, entry: Option<&Entry>, error: &Error) {
         if let Some(entry) = entry {
@@ -202,7 +225,7 @@ impl<'a> Dispatcher<'a> {
         }
         begin_reply(session);
         if !ends_silent(session) {
-            out.error(&error.to_string());
+            out.error(error.to_string());
         }
         self.count_error(error);
     }
@@ -282,7 +305,7 @@ impl<'a> Dispatcher<'a> {
         let failed = result.is_err();
         if let Err(error) = result {
             out.truncate(before);
-            out.error(&error.to_string());
+            out.error(error.to_string());
             self.count_error(&error);
         }
         if session.reply_mode != ReplyMode::On && ends_silent(session) {
@@ -348,6 +371,11 @@ fn ends_silent(session: &mut Session) -> bool {
             true
         }
     }
+}
+
+/// Whether an unknown command is in truth the beginning, or a header, of an HTTP request.
+fn is_foreign(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
 }
 
 #[cold]

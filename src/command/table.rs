@@ -3,7 +3,8 @@
 use super::spec::{Command, Flags, KeySpec, Scope};
 use super::{connection, generic, server, string};
 use crate::resp::scan::Request;
-use std::sync::LazyLock;
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 /// A command (or subcommand) in its place.
 pub struct Entry {
@@ -44,8 +45,8 @@ impl Entry {
 /// All records, in the order of their groups.
 const GROUPS: &[&[Command]] = &[string::COMMANDS, generic::COMMANDS, connection::COMMANDS, server::COMMANDS];
 
-/// Long enough for every command name; what is longer is unknown without a look.
-const MAX_NAME_BYTES: usize = 32;
+/// Long enough for every command name but those that were given to hide a command.
+const USUAL_NAME_BYTES: usize = 32;
 
 /// The table. Names are found by hashing their lower-case bytes into an open-addressing index.
 pub struct Table {
@@ -53,14 +54,53 @@ pub struct Table {
     pub commands: Vec<&'static Entry>,
     /// Commands and subcommands, by [`Entry::id`].
     pub all: Vec<&'static Entry>,
-    index: Vec<Option<&'static Entry>>,
+    index: Vec<Option<Slot>>,
 }
 
-static TABLE: LazyLock<Table> = LazyLock::new(Table::build);
+/// A name in the index, which may be other than the record's.
+#[derive(Clone, Copy)]
+struct Slot {
+    name: &'static [u8],
+    entry: &'static Entry,
+}
+
+static TABLE: OnceLock<Table> = OnceLock::new();
 
 /// The one table of this process.
 pub fn table() -> &'static Table {
-    &TABLE
+    TABLE.get_or_init(|| Table::build(builtin_names()))
+}
+
+/// Builds the table with other names for some commands, as `rename-command` asks for: pairs of the old name
+/// and the new one, which is empty for a command that nobody may use. Works only before the table is used.
+///
+/// # Errors
+/// The pair at fault, and the reason in Redis's words.
+pub fn rename(pairs: &[(&[u8], &[u8])]) -> Result<(), (usize, &'static str)> {
+    let names = renamed(pairs)?;
+    if TABLE.set(Table::build(names)).is_err() {
+        unreachable!("commands are renamed before the first one is looked up");
+    }
+    Ok(())
+}
+
+type Names = BTreeMap<Vec<u8>, &'static Command>;
+
+fn builtin_names() -> Names {
+    let commands = GROUPS.iter().flat_map(|group| group.iter());
+    commands.map(|spec| (spec.name.as_bytes().to_vec(), spec)).collect()
+}
+
+fn renamed(pairs: &[(&[u8], &[u8])]) -> Result<Names, (usize, &'static str)> {
+    let mut names = builtin_names();
+    for (index, (old, new)) in pairs.iter().enumerate() {
+        let spec = names.remove(&old.to_ascii_lowercase());
+        let spec = spec.ok_or((index, "No such command in rename-command"))?;
+        if !new.is_empty() && names.insert(new.to_ascii_lowercase(), spec).is_some() {
+            return Err((index, "Target command name already exists"));
+        }
+    }
+    Ok(names)
 }
 
 fn single_key(spec: &Command) -> Option<usize> {
@@ -81,7 +121,7 @@ fn name_hash(lower: &[u8]) -> usize {
 }
 
 impl Table {
-    fn build() -> Table {
+    fn build(names: Names) -> Table {
         let mut all: Vec<&'static Entry> = Vec::new();
         let mut commands = Vec::new();
         for spec in GROUPS.iter().flat_map(|group| group.iter()) {
@@ -89,12 +129,15 @@ impl Table {
         }
         let size = (commands.len() * 4).next_power_of_two();
         let mut table = Table { commands, all, index: vec![None; size] };
-        for entry in table.commands.clone() {
-            let mut at = name_hash(entry.spec.name.as_bytes()) % size;
+        table.commands.retain(|entry| names.values().any(|spec| std::ptr::eq(*spec, entry.spec)));
+        for entry in &table.commands {
+            let name = names.iter().find(|(_, spec)| std::ptr::eq(**spec, entry.spec));
+            let Some((name, _)) = name else { continue };
+            let mut at = name_hash(name) % size;
             while table.index[at].is_some() {
                 at = (at + 1) % size;
             }
-            table.index[at] = Some(entry);
+            table.index[at] = Some(Slot { name: name.clone().leak(), entry });
         }
         table
     }
@@ -117,22 +160,28 @@ impl Table {
     /// The command of this name, in any case.
     #[inline]
     pub fn find(&self, name: &[u8]) -> Option<&'static Entry> {
-        if name.len() > MAX_NAME_BYTES {
-            return None;
+        if name.len() > USUAL_NAME_BYTES {
+            return self.find_long(name);
         }
-        let mut lower = [0; MAX_NAME_BYTES];
+        let mut lower = [0; USUAL_NAME_BYTES];
         let lower = &mut lower[..name.len()];
         for (to, from) in lower.iter_mut().zip(name) {
             *to = from.to_ascii_lowercase();
         }
         let mut at = name_hash(lower) % self.index.len();
-        while let Some(entry) = self.index[at] {
-            if entry.spec.name.as_bytes() == lower {
-                return Some(entry);
+        while let Some(slot) = self.index[at] {
+            if slot.name == lower {
+                return Some(slot.entry);
             }
             at = (at + 1) % self.index.len();
         }
         None
+    }
+
+    #[cold]
+    fn find_long(&self, name: &[u8]) -> Option<&'static Entry> {
+        let slot = self.index.iter().flatten().find(|slot| slot.name.eq_ignore_ascii_case(name));
+        slot.map(|slot| slot.entry)
     }
 
     /// The command or subcommand that COMMAND INFO and ACL name `name` or `container|sub`.
@@ -148,5 +197,27 @@ impl Entry {
     /// The subcommand of this name, in any case.
     pub fn find_sub(&self, name: &[u8]) -> Option<&'static Entry> {
         self.subcommands.iter().copied().find(|sub| sub.spec.name.as_bytes().eq_ignore_ascii_case(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn renaming() {
+        let names = renamed(&[(b"GET", b"Fetch"), (b"flushall", b""), (b"set", b"get")]).unwrap();
+        let table = Table::build(names);
+        assert_eq!(table.find(b"FETCH").unwrap().full_name, "get");
+        assert_eq!(table.find(b"get").unwrap().full_name, "set");
+        assert!(table.find(b"set").is_none() && table.find(b"flushall").is_none());
+        let all = Table::build(builtin_names());
+        assert_eq!((table.commands.len(), table.all.len()), (all.commands.len() - 1, all.all.len()));
+        let secret = b"a-name-that-is-far-too-long-to-be-guessed";
+        let table = Table::build(renamed(&[(b"debug", secret)]).unwrap());
+        assert_eq!(table.find(&secret.to_ascii_uppercase()).unwrap().full_name, "debug");
+        assert_eq!(renamed(&[(b"a", b"b")]).err().unwrap(), (0, "No such command in rename-command"));
+        let taken = renamed(&[(b"get", b"x"), (b"set", b"ECHO")]).err().unwrap();
+        assert_eq!(taken, (1, "Target command name already exists"));
     }
 }

@@ -156,9 +156,10 @@ impl Reply {
     }
 
     /// `-line`, where `line` begins with the error's code. Line breaks become spaces, as in Redis.
-    pub fn error(&mut self, line: &str) {
+    pub fn error(&mut self, line: impl AsRef<[u8]>) {
         self.buf.push(b'-');
-        self.buf.extend(line.bytes().map(|b| if b == b'\r' || b == b'\n' { b' ' } else { b }));
+        self.buf
+            .extend(line.as_ref().iter().copied().map(|b| if b == b'\r' || b == b'\n' { b' ' } else { b }));
         self.buf.extend_from_slice(b"\r\n");
     }
 

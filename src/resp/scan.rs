@@ -120,9 +120,10 @@ pub enum ProtocolError {
     UnbalancedQuotes,
 }
 
-impl std::fmt::Display for ProtocolError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
+impl ProtocolError {
+    /// The text for the client. It may repeat a byte that the client sent, of any value.
+    pub fn message(&self) -> Vec<u8> {
+        let text = match self {
             ProtocolError::TooBigInline => "too big inline request",
             ProtocolError::TooBigMultibulkLine => "too big mbulk count string",
             ProtocolError::TooBigBulkLine => "too big bulk count string",
@@ -130,13 +131,18 @@ impl std::fmt::Display for ProtocolError {
             ProtocolError::UnauthMultibulkLength => "unauthenticated multibulk length",
             ProtocolError::UnauthBulkLength => "unauthenticated bulk length",
             ProtocolError::ExpectedDollar(got) => {
-                // Redis prints the byte itself; what cannot be printed would break the reply's line.
-                let got = if (0x20..0x7f).contains(got) { *got as char } else { ' ' };
-                return write!(f, "expected '$', got '{got}'");
+                return [b"expected '$', got '", &[*got][..], b"'"].concat();
             }
             ProtocolError::InvalidBulkLength => "invalid bulk length",
             ProtocolError::UnbalancedQuotes => "unbalanced quotes in request",
-        })
+        };
+        text.into()
+    }
+}
+
+impl std::fmt::Display for ProtocolError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.message().escape_ascii())
     }
 }
 

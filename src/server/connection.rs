@@ -159,7 +159,7 @@ impl Connection {
                         return;
                     }
                     let mut reply = Reply::new(self.session.proto);
-                    reply.error(&Error::ShutdownFailed.to_string());
+                    reply.error(Error::ShutdownFailed.to_string());
                     self.output.queue(&reply, 0);
                 }
                 Step::Close => return,
@@ -405,7 +405,7 @@ impl Connection {
                     return self.after_command(cx, scratch);
                 }
                 if self.output_exceeds(out, settings) {
-                    return Ok(self.refuse_output(out.len()));
+                    return Ok(self.refuse_output(out.len() + self.output.bytes()));
                 }
                 if out.len() >= FLUSH_BYTES {
                     self.flush(cx, out)?;
@@ -445,7 +445,7 @@ impl Connection {
                 }
                 Found::Broken(error) => {
                     server.counters.count_error("ERR");
-                    out.error(&format!("ERR Protocol error: {error}"));
+                    out.error([b"ERR Protocol error: ".as_slice(), &error.message()].concat());
                     tracing::debug!("Protocol error ({error}) from client id={}", self.session.client.id);
                     self.closing = true;
                     self.flush(cx, &scratch.out)?;

@@ -9,6 +9,7 @@ pub mod cron;
 pub mod housekeeping;
 pub mod listener;
 pub mod output;
+pub mod pidfile;
 pub mod settings;
 pub mod stream;
 pub mod worker;
@@ -24,9 +25,10 @@ use crate::observe::slowlog::Slowlog;
 use crate::state::counters::Counters;
 use crate::state::shutdown::{self, Shutdown};
 use crate::state::{Clients, Server, random_id};
+use pidfile::Pidfile;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicI64, AtomicU32};
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -60,6 +62,7 @@ pub fn build(config: Config, config_file: Option<PathBuf>, log: Log, program: St
         started_at_ms: unix_ms(),
         tcp_port: AtomicU32::new(0),
         workers,
+        intruder_logged_ms: AtomicI64::new(0),
     }
 }
 
@@ -72,7 +75,10 @@ pub fn run(config: Config, config_file: Option<PathBuf>, log: Log, program: Stri
             return 1;
         }
     };
-    runtime.block_on(serve(config, config_file, log, program))
+    let code = runtime.block_on(serve(config, config_file, log, program));
+    // A client that takes nothing must not keep the process from ending.
+    runtime.shutdown_background();
+    code
 }
 
 async fn serve(config: Config, config_file: Option<PathBuf>, log: Log, program: String) -> i32 {
@@ -89,6 +95,7 @@ async fn serve(config: Config, config_file: Option<PathBuf>, log: Log, program: 
             return 1;
         }
     };
+    let _pidfile = Pidfile::write(&server.config.pidfile());
     if let Err(possible) = server.make_room_for_clients() {
         tracing::warn!(
             "maxclients is {}, but the system lets this process open files for {possible} clients only",

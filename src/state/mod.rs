@@ -53,6 +53,8 @@ pub struct Server {
     /// The TCP port in use (it may have been chosen by the system), 0 if there is none.
     pub tcp_port: std::sync::atomic::AtomicU32,
     pub workers: usize,
+    /// When a request of a foreign protocol was last logged, Unix milliseconds.
+    pub intruder_logged_ms: std::sync::atomic::AtomicI64,
 }
 
 /// 40 random hexadecimal digits, the form of run and replication ids.

@@ -5,7 +5,8 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -15,7 +16,7 @@ const REPLY_WITHIN: Duration = Duration::from_secs(20);
 
 /// A server of our own on a free port, gone when this is dropped.
 pub struct Process {
-    child: Child,
+    child: Mutex<Child>,
     pub port: u16,
     dir: TempDir,
 }
@@ -34,22 +35,48 @@ impl Process {
     fn start(program: &str, args: &[&str]) -> Process {
         let port = free_port();
         let dir = tempfile::tempdir().expect("a directory for the server");
-        let child = Command::new(program)
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
-            .args(args)
-            .current_dir(&dir)
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|error| panic!("cannot start {program}: {error}"));
-        let mut process = Process { child, port, dir };
-        let give_up = Instant::now() + START_WITHIN;
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            let ended = process.child.try_wait().expect("the state of a child");
-            assert!(ended.is_none(), "{program} ended: {ended:?}");
-            assert!(Instant::now() < give_up, "{program} does not listen");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let mut command = Command::new(program);
+        command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]).args(args);
+        let process = Process::launch(command, port, dir);
+        process.await_listening();
         process
+    }
+
+    /// Starts a server whose command line says all that there is to say. It runs in `dir`.
+    pub fn launch(mut command: Command, port: u16, dir: TempDir) -> Process {
+        let child = command.current_dir(&dir).stdout(Stdio::null()).spawn();
+        let child = child.unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+        Process { child: Mutex::new(child), port, dir }
+    }
+
+    /// Waits until the server takes connections on its port.
+    pub fn await_listening(&self) {
+        self.await_true("it listens", || TcpStream::connect(("127.0.0.1", self.port)).is_ok());
+    }
+
+    /// Waits until something is true of a server that runs.
+    pub fn await_true(&self, what: &str, is_true: impl Fn() -> bool) {
+        let give_up = Instant::now() + START_WITHIN;
+        while !is_true() {
+            let ended = self.child().try_wait().expect("the state of a child");
+            assert!(ended.is_none(), "the server ended before {what}: {ended:?}");
+            assert!(Instant::now() < give_up, "waited in vain: {what}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn child(&self) -> MutexGuard<'_, Child> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The process's id.
+    pub fn id(&self) -> u32 {
+        self.child().id()
+    }
+
+    /// The standard input of a server that was started with a pipe for it.
+    pub fn take_stdin(&self) -> ChildStdin {
+        self.child().stdin.take().expect("a pipe")
     }
 
     pub fn connect(&self) -> Client {
@@ -63,15 +90,16 @@ impl Process {
 
     /// Sends a signal, named as `kill` names it.
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status();
-        assert!(sent.expect("the kill command").success(), "cannot send SIG{name}");
+        // The shell's own: a bare machine has no other.
+        let sent = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.id())]).status();
+        assert!(sent.expect("a shell").success(), "cannot send SIG{name}");
     }
 
     /// Waits for the end of the process.
-    pub fn wait(&mut self) -> ExitStatus {
+    pub fn wait(&self) -> ExitStatus {
         let give_up = Instant::now() + END_WITHIN;
         loop {
-            if let Some(status) = self.child.try_wait().expect("the state of a child") {
+            if let Some(status) = self.child().try_wait().expect("the state of a child") {
                 return status;
             }
             assert!(Instant::now() < give_up, "the server does not end");
@@ -88,8 +116,9 @@ pub fn free_port() -> u16 {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let mut child = self.child();
+        let _ = child.kill();
+        let _ = child.wait();
     }
 }
 
@@ -219,4 +248,20 @@ pub fn elements(reply: &[u8]) -> Option<Vec<&[u8]>> {
         rest = tail;
     }
     Some(elements)
+}
+
+/// A number of INFO.
+pub fn info(client: &mut Client, field: &str) -> u64 {
+    let info = text(&client.ask(&["INFO", "everything"]));
+    let line = info.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    line.unwrap_or_else(|| panic!("INFO has no {field}")).parse().expect("a number")
+}
+
+/// Waits until only so many clients are connected.
+pub fn await_clients(client: &mut Client, count: u64) {
+    let give_up = Instant::now() + Duration::from_secs(10);
+    while info(client, "connected_clients") != count {
+        assert!(Instant::now() < give_up, "clients that are gone are still counted");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }

@@ -51,7 +51,7 @@ pub const LATENCY: Command = Command {
             since: "7.0.0",
             complexity: "O(N) where N is the number of commands with latencies",
             arity: -2,
-            args: &[Arg::string("COMMAND").optional().multiple()],
+            args: &[Arg::string("command").optional().multiple()],
             reply: "map of command to its number of calls and the calls up to each power of two of microseconds",
             handler: Some(histogram),
             ..BASE

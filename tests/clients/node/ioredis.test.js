@@ -1,0 +1,164 @@
+// ioredis does with Nuthatch what it does with Redis.
+"use strict";
+
+const assert = require("node:assert/strict");
+const { spawn } = require("node:child_process");
+const fs = require("node:fs");
+const net = require("node:net");
+const os = require("node:os");
+const path = require("node:path");
+const { after, before, beforeEach, test } = require("node:test");
+const Redis = require("ioredis");
+
+const START_WITHIN_MS = 20_000;
+const PASSWORD = "correct horse";
+
+let directory;
+const servers = [];
+let port;
+let client;
+
+function freePort() {
+  return new Promise((resolve, reject) => {
+    const probe = net.createServer().on("error", reject);
+    probe.listen(0, "127.0.0.1", () => {
+      const { port } = probe.address();
+      probe.close(() => resolve(port));
+    });
+  });
+}
+
+async function start(...options) {
+  const port = await freePort();
+  const args = ["--port", String(port), "--bind", "127.0.0.1", "--save", "", ...options];
+  const server = spawn(process.env.NUTHATCH, args, { cwd: directory, stdio: ["ignore", "ignore", "inherit"] });
+  servers.push(server);
+  const giveUp = Date.now() + START_WITHIN_MS;
+  for (;;) {
+    const listens = await new Promise((resolve) => {
+      const socket = net.connect(port, "127.0.0.1", () => resolve(true)).on("error", () => resolve(false));
+      socket.unref();
+      setTimeout(() => socket.destroy(), 1000).unref();
+    });
+    if (listens) return port;
+    assert.equal(server.exitCode, null, "the server ended");
+    assert.ok(Date.now() < giveUp, "the server does not listen");
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+before(async () => {
+  directory = fs.mkdtempSync(path.join(os.tmpdir(), "nuthatch-node-"));
+  port = await start();
+  client = new Redis(port);
+});
+
+beforeEach(() => client.flushall());
+
+after(async () => {
+  await client.quit();
+  for (const server of servers) {
+    const ended = new Promise((resolve) => server.once("exit", (code) => resolve(code)));
+    server.kill("SIGTERM");
+    assert.equal(await ended, 0);
+  }
+  fs.rmSync(directory, { recursive: true });
+});
+
+test("strings", async () => {
+  assert.equal(await client.set("k", "v"), "OK");
+  assert.equal(await client.get("k"), "v");
+  assert.equal(await client.get("none"), null);
+  assert.equal(await client.set("k", "w", "NX"), null);
+  assert.equal(await client.set("k", "w", "EX", 100, "XX", "GET"), "v");
+  assert.ok((await client.ttl("k")) > 98);
+  assert.equal(await client.getdel("k"), "w");
+  assert.equal(await client.mset({ a: "1", b: "2" }), "OK");
+  assert.deepEqual(await client.mget("a", "none", "b"), ["1", null, "2"]);
+  assert.equal(await client.incrby("a", 41), 42);
+  assert.equal(await client.incrbyfloat("a", 0.5), "42.5");
+});
+
+test("binary values", async () => {
+  const value = Buffer.alloc(500_000, Buffer.from([0, 13, 10, 255, 36, 42]));
+  const key = Buffer.from([0, 255, 13, 10]);
+  await client.set(key, value);
+  assert.ok(value.equals(await client.getBuffer(key)));
+});
+
+test("keys and expiry", async () => {
+  await client.set("k", "v", "PX", 30);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  assert.equal(await client.exists("k"), 0);
+  await client.mset("a", "1", "b", "2");
+  assert.deepEqual((await client.keys("*")).sort(), ["a", "b"]);
+  assert.equal(await client.rename("a", "c"), "OK");
+  assert.equal(await client.copy("c", "d"), 1);
+  assert.equal(await client.type("d"), "string");
+  assert.equal(await client.unlink("b", "c", "d"), 3);
+});
+
+test("a scan stream finds every key", async () => {
+  const names = new Set(Array.from({ length: 1000 }, (_, number) => `key:${number}`));
+  await client.mset([...names].flatMap((name) => [name, "v"]));
+  const found = new Set();
+  for await (const names of client.scanStream({ match: "key:*", count: 50, type: "string" })) {
+    names.forEach((name) => found.add(name));
+  }
+  assert.deepEqual(found, names);
+});
+
+test("pipelines, and errors within them", async () => {
+  const pipeline = client.pipeline();
+  for (let number = 0; number < 5000; number++) pipeline.set(`k${number}`, number).get(`k${number}`);
+  const replies = await pipeline.exec();
+  replies.forEach(([error, value], index) => {
+    assert.equal(error, null);
+    assert.equal(value, index % 2 ? String((index - 1) / 2) : "OK");
+  });
+  const [, [error]] = await client.pipeline().set("k", "text").incr("k").exec();
+  assert.equal(error.message, "ERR value is not an integer or out of range");
+});
+
+test("calls of one tick go out together", async () => {
+  const batching = new Redis(port, { enableAutoPipelining: true });
+  const counts = await Promise.all(Array.from({ length: 1000 }, () => batching.incr("n")));
+  assert.deepEqual(counts, Array.from({ length: 1000 }, (_, index) => index + 1));
+  await batching.quit();
+});
+
+test("errors", async () => {
+  await assert.rejects(client.call("GET"), { message: "ERR wrong number of arguments for 'get' command" });
+  await assert.rejects(client.call("NONSENSE", "x"), {
+    message: "ERR unknown command 'NONSENSE', with args beginning with: 'x' ",
+  });
+});
+
+test("databases and names", async () => {
+  const other = new Redis({ port, db: 3, connectionName: "other" });
+  await other.set("k", "in three");
+  assert.equal(await client.get("k"), null);
+  assert.equal(await other.client("GETNAME"), "other");
+  assert.match(await client.client("LIST"), /name=other .* db=3 /);
+  assert.match(await other.info("server"), /redis_version:/);
+  await other.quit();
+});
+
+test("passwords", async () => {
+  const guarded = await start("--requirepass", PASSWORD);
+  const welcome = new Redis({ port: guarded, password: PASSWORD });
+  assert.equal(await welcome.ping(), "PONG");
+  await welcome.quit();
+  const stranger = new Redis({ port: guarded, enableReadyCheck: false });
+  await assert.rejects(stranger.get("k"), { message: "NOAUTH Authentication required." });
+  stranger.disconnect();
+});
+
+test("a lost connection comes back", async () => {
+  const restless = new Redis({ port, retryStrategy: () => 10 });
+  const id = await restless.client("ID");
+  assert.equal(await client.client("KILL", "ID", id), 1);
+  await restless.set("k", "v");
+  assert.notEqual(await restless.client("ID"), id);
+  await restless.quit();
+});

@@ -1,0 +1,208 @@
+"""redis-py does with Nuthatch what it does with Redis, in both protocols."""
+
+import asyncio
+import threading
+import time
+
+import pytest
+import redis
+import redis.asyncio
+from conftest import PASSWORD
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+
+def test_strings(client):
+    assert client.set("k", "v") is True
+    assert client.get("k") == "v"
+    assert client.get("none") is None
+    assert client.set("k", "w", nx=True) is None
+    assert client.set("k", "w", xx=True, get=True) == "v"
+    assert client.getset("k", "x") == "w"
+    assert client.append("k", "yz") == 3
+    assert client.strlen("k") == 3
+    assert client.getrange("k", 1, -1) == "yz"
+    assert client.setrange("k", 1, "--") == 3
+    assert client.getdel("k") == "x--"
+    assert client.setnx("k", "1") is True
+    assert client.incr("k") == 2
+    assert client.incrby("k", 40) == 42
+    assert client.decr("k", 2) == 40
+    assert client.incrbyfloat("k", 0.5) == 40.5
+    assert client.mset({"a": "1", "b": "2"}) is True
+    assert client.mget("a", "none", "b") == ["1", None, "2"]
+    assert client.msetnx({"a": "9", "c": "9"}) is False
+    assert client.exists("c") == 0
+
+
+def test_binary_values(connect):
+    client = connect(decode_responses=False)
+    value = bytes(range(256)) * 5000
+    client.set(b"\x00\xff\r\n", value)
+    assert client.get(b"\x00\xff\r\n") == value
+
+
+def test_lcs(client, protocol):
+    client.mset({"a": "ohmytext", "b": "mynewtext"})
+    assert client.lcs("a", "b") == "mytext"
+    assert client.lcs("a", "b", len=True) == 6
+    found = client.lcs("a", "b", idx=True, minmatchlen=4, withmatchlen=True)
+    matches = [[[4, 7], [5, 8], 4]]
+    if isinstance(found, dict):
+        assert found == {"matches": matches, "len": 6}
+    else:
+        assert found == ["matches", matches, "len", 6]
+
+
+def test_expiry(client):
+    client.set("k", "v", ex=100)
+    assert 99 <= client.ttl("k") <= 100
+    assert 99_000 < client.pttl("k") <= 100_000
+    assert client.persist("k") is True
+    assert client.ttl("k") == -1
+    assert client.ttl("none") == -2
+    assert client.expire("k", 50, nx=True) == 1
+    assert client.expire("k", 40, gt=True) == 0
+    deadline = int(time.time()) + 1000
+    assert client.expireat("k", deadline) == 1
+    assert client.expiretime("k") == deadline
+    assert client.getex("k", px=30) == "v"
+    time.sleep(0.1)
+    assert client.get("k") is None
+
+
+def test_keys(client):
+    client.mset({"a": "1", "b": "2", "c": "3"})
+    assert sorted(client.keys("[ab]")) == ["a", "b"]
+    assert client.dbsize() == 3
+    assert client.randomkey() in ("a", "b", "c")
+    assert client.rename("a", "d") is True
+    assert client.renamenx("b", "c") is False
+    assert client.copy("d", "e") is True
+    assert client.type("d") == "string"
+    assert client.touch("d", "e", "none") == 2
+    assert client.move("e", 1) == 1
+    assert client.swapdb(0, 1) is True
+    assert client.keys() == ["e"]
+    assert client.unlink("e", "none") == 1
+    client.flushdb(asynchronous=True)
+    assert client.dbsize() == 0
+
+
+def test_scan(client):
+    names = {f"key:{number}" for number in range(1000)}
+    client.mset(dict.fromkeys(names, "v"))
+    assert set(client.scan_iter(match="key:*", count=37)) == names
+    assert set(client.scan_iter(match="key:1?", _type="string")) == {f"key:1{digit}" for digit in range(10)}
+    assert list(client.scan_iter(_type="list")) == []
+
+
+def test_pipeline(client):
+    with client.pipeline(transaction=False) as pipeline:
+        for number in range(5000):
+            pipeline.set(f"k{number}", number)
+            pipeline.get(f"k{number}")
+        pipeline.incr("k7", 3)
+        replies = pipeline.execute()
+    assert replies[1:10_000:2] == [str(number) for number in range(5000)]
+    assert replies[-1] == 10
+    with client.pipeline(transaction=False) as pipeline:
+        pipeline.set("k", "text").incr("k").get("k")
+        replies = pipeline.execute(raise_on_error=False)
+    assert replies[0] is True and isinstance(replies[1], redis.ResponseError) and replies[2] == "text"
+
+
+def test_errors(client):
+    client.set("k", "text")
+    with pytest.raises(redis.ResponseError, match="value is not an integer or out of range"):
+        client.incr("k")
+    with pytest.raises(redis.ResponseError, match="wrong number of arguments for 'get' command"):
+        client.execute_command("GET")
+    with pytest.raises(redis.ResponseError, match="unknown command 'NONSENSE'"):
+        client.execute_command("NONSENSE", "x")
+
+
+def test_connection(client, protocol):
+    assert client.ping() is True
+    assert client.echo("hello") == "hello"
+    assert client.client_setname("tester") is True
+    assert client.client_getname() == "tester"
+    info = client.client_info()
+    assert info["id"] == client.client_id()
+    assert int(info["resp"]) == protocol
+    assert info["lib-name"].startswith("redis-py")
+    seconds, micros = client.time()
+    assert abs(seconds + micros / 1e6 - time.time()) < 5
+
+
+def test_database_of_the_url(connect, client, port):
+    other = connect(db=3)
+    other.set("k", "in three")
+    assert client.get("k") is None
+    url = redis.Redis.from_url(f"redis://127.0.0.1:{port}/3", decode_responses=True)
+    assert url.get("k") == "in three"
+    url.close()
+
+
+def test_introspection(client):
+    assert client.info("server")["tcp_port"] > 0
+    assert "used_memory" in client.info()
+    assert client.config_get("maxclients") == {"maxclients": "10000"}
+    assert client.config_set("slowlog-log-slower-than", 10_000) is True
+    assert client.command_count() > 50
+    assert "get" in client.command()
+    assert client.command_getkeys("MSET", "a", "1", "b", "2") == ["a", "b"]
+    assert client.slowlog_len() >= 0
+    client.set("k", "v")
+    assert client.memory_usage("k") > 0
+    assert client.object("encoding", "k") == "embstr"
+
+
+def test_kill(connect, client):
+    victim = connect(single_connection_client=True, client_name="victim", retry=None)
+    assert victim.ping()
+    found = [entry["id"] for entry in client.client_list() if entry["name"] == "victim"]
+    assert len(found) == 1
+    assert client.client_kill_filter(_id=found[0]) == 1
+
+
+def test_authentication(guarded_port, protocol):
+    def ping(**credentials):
+        # Once: a refusal is not worth another try.
+        retry = Retry(NoBackoff(), 0)
+        with redis.Redis(port=guarded_port, protocol=protocol, retry=retry, **credentials) as remote:
+            return remote.ping()
+
+    with pytest.raises(redis.AuthenticationError):
+        ping()
+    with pytest.raises(redis.AuthenticationError):
+        ping(password="wrong")
+    assert ping(password=PASSWORD)
+    assert ping(username="default", password=PASSWORD)
+
+
+def test_threads_share_a_pool(client):
+    def count():
+        for _ in range(500):
+            client.incr("total")
+
+    threads = [threading.Thread(target=count) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert client.get("total") == "4000"
+
+
+def test_asyncio(client, port, protocol):
+    async def run():
+        async with redis.asyncio.Redis(port=port, protocol=protocol, decode_responses=True) as remote:
+            await asyncio.gather(*(remote.set(f"k{number}", number) for number in range(80)))
+            values = await asyncio.gather(*(remote.get(f"k{number}") for number in range(80)))
+            async with remote.pipeline(transaction=False) as pipeline:
+                pipeline.incr("n").incr("n")
+                return values, await pipeline.execute()
+
+    values, counts = asyncio.run(run())
+    assert values == [str(number) for number in range(80)]
+    assert counts == [1, 2]
