@@ -9,6 +9,7 @@
 //! wait; but only up to [`MAX_WAITING_BYTES`] of them. From there on a slow reader is slowed down, not buffered
 //! for.
 
+use super::housekeeping::KEEP_INPUT_ROOM_BYTES;
 use super::output::{self, Output};
 use super::settings::Settings;
 use super::stream::Stream;
@@ -45,8 +46,9 @@ const KEEP_REPLY_BYTES: usize = 512 * 1024;
 /// place.
 const MAX_COPIED_REMAINDER_BYTES: usize = READ_BYTES / 2;
 
-/// A large argument's buffer starts with at most this size and doubles while data really arrives.
-const FIRST_LARGE_BYTES: usize = 1024 * 1024;
+/// A large argument's buffer starts with at most this size, an argument of 1 MB with its terminator, and
+/// doubles while data really arrives.
+const FIRST_LARGE_BYTES: usize = 1024 * 1024 + 2;
 
 /// Memory for incomplete requests is taken in at least this size: whoever sends one in pieces will do so
 /// again.
@@ -215,7 +217,8 @@ impl Connection {
         if self.session.client.take_trim() {
             self.remainder.shrink_to_fit();
             if let Some(receiving) = &mut self.receiving {
-                receiving.data.shrink_to_fit();
+                // Without any room left, the next look for data would make some again.
+                receiving.data.shrink_to(receiving.data.len() + KEEP_INPUT_ROOM_BYTES);
             }
             self.publish();
         }

@@ -15,6 +15,9 @@ const MIN_CLIENTS_PER_TURN: usize = 5;
 /// After this time without traffic a client's input buffer is given back, milliseconds (Redis's figure).
 const KEEP_INPUT_BUFFER_MS: i64 = 2000;
 
+/// Free room of this size is not worth giving back, bytes (Redis's figure).
+pub const KEEP_INPUT_ROOM_BYTES: usize = 4 * 1024;
+
 /// Goes round the clients.
 #[derive(Default)]
 pub struct Housekeeping {
@@ -95,7 +98,7 @@ fn exceeds_soft_limit(client: &Client, limits: &OutputLimits, now_ms: i64) -> bo
 /// Has input buffers given back that have been without use.
 fn trim_input(client: &Client, now_ms: i64) {
     let unused = now_ms - client.last_active_ms.load(Relaxed) > KEEP_INPUT_BUFFER_MS;
-    if unused && client.query_free_bytes.load(Relaxed) > 0 {
+    if unused && client.query_free_bytes.load(Relaxed) > KEEP_INPUT_ROOM_BYTES {
         client.trim();
     }
 }
@@ -174,6 +177,6 @@ mod tests {
         };
         assert!(!trimmed(16_000, 2000));
         assert!(trimmed(16_000, 2001));
-        assert!(!trimmed(0, 2001));
+        assert!(!trimmed(KEEP_INPUT_ROOM_BYTES, 2001));
     }
 }
