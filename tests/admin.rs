@@ -201,8 +201,7 @@ fn turns_are_counted_with_and_without_traffic() {
 
 #[test]
 fn signals_stop_the_server_as_configured() {
-    let mut server =
-        Process::nuthatch(&["--shutdown-on-sigterm", "save", "--shutdown-on-sigint", "nosave now"]);
+    let server = Process::nuthatch(&["--shutdown-on-sigterm", "save", "--shutdown-on-sigint", "nosave now"]);
     server.signal("TERM");
     std::thread::sleep(Duration::from_millis(300));
     // There is nothing that could save: rather than lose data, the server stays.
