@@ -99,7 +99,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub fn new(worker: Rc<Worker>, stream: Stream, client: Arc<Client>) -> Connection {
+    fn new(worker: Rc<Worker>, stream: Stream, client: Arc<Client>) -> Connection {
         let authenticated = !worker.server.needs_password();
         client.authenticated.store(authenticated, Ordering::Relaxed);
         Connection {
@@ -118,18 +118,21 @@ impl Connection {
         }
     }
 
-    /// Serves the connection until it ends.
-    pub async fn run(mut self) {
-        let client = self.session.client.clone();
+    /// Serves a connection until it ends.
+    ///
+    /// The connection is made in here, and futures that are rarely needed are boxed, because every idle
+    /// connection pays for the size of this function's future.
+    pub async fn run(worker: Rc<Worker>, stream: Stream, client: Arc<Client>) {
+        let mut connection = Connection::new(worker, stream, client.clone());
         poll_fn(|cx| {
             client.set_waker(cx.waker());
             Poll::Ready(())
         })
         .await;
-        self.serve().await;
-        self.worker.server.clients.remove(client.id);
-        let _ = self.stream.shutdown().await;
-        drop(self);
+        connection.serve().await;
+        connection.worker.server.clients.remove(client.id);
+        let _ = connection.stream.shutdown().await;
+        drop(connection);
         memory::publish();
     }
 
@@ -151,13 +154,13 @@ impl Connection {
                     let server = self.worker.server.clone();
                     let client = self.session.client.clone();
                     client.paused.store(true, Ordering::Relaxed);
-                    unless_killed(&client, server.pause.wait(is_write)).await;
+                    unless_killed(&client, Box::pin(server.pause.wait(is_write))).await;
                     client.paused.store(false, Ordering::Relaxed);
                 }
                 Step::AwaitShutdown => {
                     let server = self.worker.server.clone();
                     let client = self.session.client.clone();
-                    if unless_killed(&client, server.shutdown.settled()).await != Some(false) {
+                    if unless_killed(&client, Box::pin(server.shutdown.settled())).await != Some(false) {
                         return;
                     }
                     let mut reply = Reply::new(self.session.proto);

@@ -93,7 +93,7 @@ async fn serve(id: usize, server: Arc<Server>, mut assignments: mpsc::UnboundedR
                 let Some(Assignment { stream, client }) = assignment else { break };
                 match stream.register() {
                     Ok(stream) => {
-                        connections.spawn_local(Connection::new(worker.clone(), stream, client).run());
+                        connections.spawn_local(Connection::run(worker.clone(), stream, client));
                     }
                     Err(error) => {
                         tracing::warn!("Cannot serve a connection: {error}");

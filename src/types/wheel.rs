@@ -17,7 +17,7 @@
 //! * Nothing can be taken out. The owner of a removed item is asked to look in vain; if many were removed, it
 //!   takes all with [`Wheel::drain_all`] and files those it still has.
 //! * Equal items within one slot are handed out once. Hashes that collide do no harm, they are one look.
-//! * Slots grow by a quarter, not to the double, and levels are allocated on their first use. An empty wheel
+//! * Slots grow by a quarter, not to the double, and a level is allocated while it has items. An empty wheel
 //!   owns nothing.
 //!
 //! Deadlines beyond the last level's reach go to its farthest slot and are filed again from there.
@@ -102,8 +102,12 @@ impl Slots {
     }
 
     fn take(&mut self, level: usize, slot: usize) -> Vec<u32> {
+        let items = self.levels[level].as_mut().map_or_else(Vec::new, |slots| slots[slot].take());
         self.occupied[level] &= !(1 << slot);
-        self.levels[level].as_mut().map_or_else(Vec::new, |slots| slots[slot].take())
+        if self.occupied[level] == 0 {
+            self.levels[level] = None;
+        }
+        items
     }
 }
 
@@ -259,6 +263,22 @@ mod tests {
         let mut due = Vec::new();
         assert!(!wheel.advance(now, &mut due, usize::MAX));
         due
+    }
+
+    #[test]
+    fn a_level_goes_with_its_last_item() {
+        let mut wheel = Wheel::new(0);
+        wheel.file(1, 30 * 24 * HOUR_MS);
+        let before = wheel.heap_bytes();
+        for item in 0..1000 {
+            wheel.file(item, 5_000 + u64::from(item));
+        }
+        assert!(wheel.heap_bytes() > before);
+        assert!(wheel.advance(7_000, &mut Vec::new(), 1));
+        while wheel.len() > 1 {
+            advance(&mut wheel, 7_000);
+        }
+        assert_eq!(wheel.heap_bytes(), before);
     }
 
     #[test]
