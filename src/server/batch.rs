@@ -32,6 +32,8 @@ pub struct Batch {
     /// Of all prepared requests in turn, then of the incomplete one.
     spans: Vec<Span>,
     keys: Vec<Hashed>,
+    /// How many of the keys were fetched in advance.
+    prefetched: usize,
 }
 
 impl Batch {
@@ -89,6 +91,7 @@ impl Batch {
             });
             first_span = self.spans.len();
         }
+        self.prefetched = 0;
         if self.requests.len() > 1 || self.keys.len() > 1 {
             let shards = server.keyspace.shards(db);
             let fetched = &self.keys[..self.keys.len().min(MAX_FETCHED_AHEAD)];
@@ -98,6 +101,7 @@ impl Batch {
             for (at, key) in fetched.iter().enumerate() {
                 if !repeats(at) {
                     shards.prefetch_bucket(key.hash);
+                    self.prefetched += 1;
                 }
             }
             for (at, key) in fetched.iter().enumerate() {
@@ -111,6 +115,11 @@ impl Batch {
 
     pub fn len(&self) -> usize {
         self.requests.len()
+    }
+
+    /// How many keys were fetched from memory in advance.
+    pub fn prefetched_keys(&self) -> usize {
+        self.prefetched
     }
 
     pub fn is_empty(&self) -> bool {
