@@ -340,12 +340,14 @@ impl ExclusiveShard<'_> {
             // of its length free until the next time.
             self.rebuild(self.table.len() + self.table.len() / 8 + 1);
         }
-        self.count_deadline(None, entry.deadline());
-        if let Some(deadline) = entry.deadline() {
-            self.file(hash.item, deadline);
-        }
+        let deadline = entry.deadline();
         // SAFETY: there is room for one more, as just made sure.
         unsafe { self.table.insert_no_grow(hash.table_hash(), (entry, SharedValue::new(()))) };
+        self.count_deadline(None, deadline);
+        // Last, because a sweep of the wheel keeps only the items of keys that it finds in the table.
+        if let Some(deadline) = deadline {
+            self.file(hash.item, deadline);
+        }
     }
 
     /// Puts `entry` in the place of the one with the same key, which is returned, or adds it.
