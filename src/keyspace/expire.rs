@@ -73,18 +73,18 @@ impl Keyspace {
     /// Removes keys that are due from the shards of `worker`, for about `budget`.
     pub fn expire_due(&self, worker: usize, now_ms: i64, budget: Duration) -> Round {
         let mut round = Round::default();
-        if !self.expiry.is_active() {
+        if !self.common.expiry.is_active() {
             return round;
         }
         let started = Instant::now();
-        let sleeper = &self.expiry.workers[worker];
+        let sleeper = &self.common.expiry.workers[worker];
         // Wheels that are ahead of the clock would wait for it; looking at them sets them right.
         let last_ms = sleeper.last_ms.load(Ordering::Relaxed);
         let set_back = now_ms + (CLOCK_JITTER_MS as i64) < last_ms;
         let mut due = Vec::with_capacity(STEP_ITEMS);
         for database in 0..self.databases() {
             let Some(shards) = self.existing(database) else { continue };
-            for index in (worker..shards.len()).step_by(self.expiry.workers.len()) {
+            for index in (worker..shards.len()).step_by(self.common.expiry.workers.len()) {
                 let mut look = set_back;
                 while std::mem::take(&mut look) || shards.due(index).get() <= now_ms {
                     let mut shard = self.exclusive(shards, index);
@@ -107,7 +107,7 @@ impl Keyspace {
         let mut next = i64::MAX;
         for database in 0..self.databases() {
             let Some(shards) = self.existing(database) else { continue };
-            for index in (worker..shards.len()).step_by(self.expiry.workers.len()) {
+            for index in (worker..shards.len()).step_by(self.common.expiry.workers.len()) {
                 next = next.min(shards.due(index).get());
             }
         }
@@ -117,7 +117,7 @@ impl Keyspace {
     /// The expiry work of `worker`, for as long as the runtime lives. Works at most [`BUDGET`] at a time, so
     /// that requests are served in between, and reports each round.
     pub async fn expire_forever(&self, worker: usize, mut report: impl FnMut(Round)) {
-        let sleeper = &self.expiry.workers[worker];
+        let sleeper = &self.common.expiry.workers[worker];
         loop {
             let round = self.expire_due(worker, unix_ms(), BUDGET);
             report(round);
@@ -125,8 +125,9 @@ impl Keyspace {
                 tokio::task::yield_now().await;
                 continue;
             }
-            let due =
-                sleeper.nap.begin(|| if self.expiry.is_active() { self.next_due(worker) } else { i64::MAX });
+            let due = sleeper
+                .nap
+                .begin(|| if self.common.expiry.is_active() { self.next_due(worker) } else { i64::MAX });
             let wait_ms = due.saturating_sub(unix_ms()).clamp(1, LONGEST_SLEEP_MS) as u64;
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_millis(wait_ms)) => {}

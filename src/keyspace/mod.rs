@@ -25,15 +25,14 @@ pub use entry::{Entry, StringRef, Value};
 pub use view::{Deadline, View};
 
 use hash::{KeyHash, KeyHasher};
-use shard::{Counts, Read, Shards, Table};
+use shard::{Common, Counts, Read, Shards, Table};
 use std::sync::OnceLock;
 
 /// All databases of the server.
 pub struct Keyspace {
     databases: Box<[OnceLock<Shards>]>,
-    hasher: KeyHasher,
+    common: Common,
     shards_per_database: usize,
-    expiry: expire::Expiry,
 }
 
 impl Keyspace {
@@ -41,9 +40,8 @@ impl Keyspace {
     pub fn new(databases: usize, shards: usize, workers: usize) -> Keyspace {
         Keyspace {
             databases: (0..databases).map(|_| OnceLock::new()).collect(),
-            hasher: KeyHasher::new(shards),
+            common: Common { hasher: KeyHasher::new(shards), expiry: expire::Expiry::new(workers) },
             shards_per_database: shards,
-            expiry: expire::Expiry::new(workers),
         }
     }
 
@@ -58,7 +56,7 @@ impl Keyspace {
 
     #[inline]
     pub fn hash(&self, key: &[u8]) -> KeyHash {
-        self.hasher.hash(key)
+        self.common.hasher.hash(key)
     }
 
     /// The shards of a database, which come to life with their first use.
@@ -68,7 +66,7 @@ impl Keyspace {
     #[inline]
     pub fn shards(&self, database: usize) -> &Shards {
         self.databases[database]
-            .get_or_init(|| Shards::new(database, &self.hasher, self.shards_per_database, unix_ms()))
+            .get_or_init(|| Shards::new(database, &self.common.hasher, self.shards_per_database, unix_ms()))
     }
 
     /// The shards of a database that was used before.
@@ -101,7 +99,7 @@ impl Keyspace {
     }
 
     pub fn expiry(&self) -> &expire::Expiry {
-        &self.expiry
+        &self.common.expiry
     }
 }
 

@@ -46,6 +46,14 @@ pub struct Side {
     deadline_sum: i128,
     /// Counts the times at which entries moved within the table, for SCAN.
     generation: u32,
+    /// The shard's number, the same in every database.
+    index: u32,
+}
+
+/// What the shards of all databases share.
+pub struct Common {
+    pub hasher: KeyHasher,
+    pub expiry: Expiry,
 }
 
 /// When a shard's wheel next wants attention: Unix milliseconds, `i64::MAX` if never.
@@ -74,9 +82,7 @@ pub struct ExclusiveShard<'a> {
     table: RwLockWriteGuard<'a, Table>,
     side: &'a mut Side,
     due: &'a Due,
-    index: usize,
-    hasher: &'a KeyHasher,
-    expiry: &'a Expiry,
+    common: &'a Common,
     _permit: Permit<'a>,
 }
 
@@ -123,11 +129,16 @@ impl Shards {
     pub fn new(database: usize, hasher: &KeyHasher, amount: usize, now_ms: i64) -> Shards {
         // DashMap wants at least two shards; hashing decides which are used.
         let map = DashMap::with_hasher_and_shard_amount(hasher.state(), amount.max(2));
-        let side =
-            || Side { wheel: Wheel::new(now_ms.max(0) as u64), deadlines: 0, deadline_sum: 0, generation: 0 };
+        let side = |index| Side {
+            wheel: Wheel::new(now_ms.max(0) as u64),
+            deadlines: 0,
+            deadline_sum: 0,
+            generation: 0,
+            index: index as u32,
+        };
         Shards {
             map,
-            sides: (0..amount).map(|_| CachePadded::new(UnsafeCell::new(side()))).collect(),
+            sides: (0..amount).map(|index| CachePadded::new(UnsafeCell::new(side(index)))).collect(),
             due: (0..amount).map(|_| Due(AtomicI64::new(i64::MAX))).collect(),
             gates: Gates::new(database, amount),
         }
@@ -159,17 +170,12 @@ impl Shards {
     }
 
     #[inline]
-    pub fn exclusive<'a>(
-        &'a self,
-        index: usize,
-        hasher: &'a KeyHasher,
-        expiry: &'a Expiry,
-    ) -> ExclusiveShard<'a> {
+    pub fn exclusive<'a>(&'a self, index: usize, common: &'a Common) -> ExclusiveShard<'a> {
         let permit = self.gates.exclusive(index);
         let table = self.lock(index).write();
         // SAFETY: the shard's lock is held for writing for as long as the reference lives.
         let side = unsafe { &mut *self.sides[index].get() };
-        ExclusiveShard { table, side, due: &self.due[index], index, hasher, expiry, _permit: permit }
+        ExclusiveShard { table, side, due: &self.due[index], common, _permit: permit }
     }
 
     /// Asks the processor for the bucket in which the key would be. A hint: costs a short read lock.
@@ -425,7 +431,7 @@ impl ExclusiveShard<'_> {
         }
         self.due.0.store(due, Ordering::Relaxed);
         if due < before {
-            self.expiry.wake_for(self.index, due);
+            self.common.expiry.wake_for(self.side.index as usize, due);
         }
     }
 
@@ -464,7 +470,7 @@ impl ExclusiveShard<'_> {
                 // SAFETY: as above; the bucket is full.
                 let entry = unsafe { &bucket.as_ref().0 };
                 let Some(deadline) = entry.deadline() else { continue };
-                if self.hasher.hash(entry.key()).item != item {
+                if self.common.hasher.hash(entry.key()).item != item {
                     continue;
                 }
                 if is_expired(Some(deadline), now_ms) {
@@ -506,7 +512,7 @@ impl ExclusiveShard<'_> {
                 prefetch(entry.address());
             }
             for slot in ahead.drain(..) {
-                let hash = self.hasher.hash(slot.0.key()).table_hash();
+                let hash = self.common.hasher.hash(slot.0.key()).table_hash();
                 // SAFETY: the new table was made with room for all entries of the old one.
                 unsafe { self.table.insert_no_grow(hash, slot) };
             }

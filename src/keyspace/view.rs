@@ -10,7 +10,7 @@ use super::hash::KeyHash;
 use super::shard::{Counts, ExclusiveShard, Read, Shards, SharedShard, is_expired};
 use super::{Garbage, Keyspace};
 use smallvec::SmallVec;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 
 /// Keys that are asked for from memory before the commands that name them run.
 pub const MAX_FETCHED_AHEAD: usize = 512;
@@ -69,6 +69,26 @@ enum Held<'a> {
     Many(Vec<Locked<'a>>),
 }
 
+/// Expired keys that a command met: rare, so the list is somewhere else.
+#[derive(Default)]
+struct Stale(Cell<Option<Box<StaleKeys>>>);
+
+/// Databases and keys in them.
+#[derive(Default)]
+struct StaleKeys(Vec<(usize, Box<[u8]>)>);
+
+impl Stale {
+    #[cold]
+    fn note(&self, db: usize, key: &[u8]) {
+        let mut list = self.0.take().unwrap_or_default();
+        list.0.push((db, key.into()));
+        self.0.set(Some(list));
+    }
+}
+
+/// Views are moved twice per command, which is cheap as long as it takes no call of `memcpy`.
+const _: () = assert!(size_of::<View<'_>>() <= 128 || cfg!(debug_assertions));
+
 /// The locked part of the keyspace.
 pub struct View<'a> {
     keyspace: &'a Keyspace,
@@ -78,12 +98,12 @@ pub struct View<'a> {
     pub now_ms: i64,
     held: Held<'a>,
     hints: &'a [Hashed],
-    next_hint: Cell<usize>,
+    next_hint: Cell<u32>,
     /// Whether reads count as accesses (CLIENT NO-TOUCH).
     pub touch: bool,
     pub tally: Tally,
     /// Expired keys that were met; removed when the locks are gone.
-    stale: RefCell<Vec<(usize, Box<[u8]>)>>,
+    stale: Stale,
 }
 
 /// How keys are to be locked.
@@ -113,7 +133,7 @@ impl Keyspace {
             next_hint: Cell::new(0),
             touch: true,
             tally: Tally::default(),
-            stale: RefCell::default(),
+            stale: Stale::default(),
         }
     }
 
@@ -226,10 +246,10 @@ impl<'a> View<'a> {
     #[inline]
     fn hash(&self, key: &[u8]) -> KeyHash {
         // Handlers ask for their keys in the order of the arguments: the next hint nearly always fits.
-        let at = self.next_hint.get();
+        let at = self.next_hint.get() as usize;
         match self.hints.get(at) {
             Some(hint) if std::ptr::eq(hint.address, key.as_ptr()) => {
-                self.next_hint.set(if at + 1 == self.hints.len() { 0 } else { at + 1 });
+                self.next_hint.set(if at + 1 == self.hints.len() { 0 } else { at as u32 + 1 });
                 hint.hash
             }
             _ => self.keyspace.hash(key),
@@ -258,7 +278,7 @@ impl<'a> View<'a> {
     fn live(&self, db: usize, key: &[u8], hash: KeyHash) -> Option<&Entry> {
         let entry = self.guard(db, hash).find(key, hash)?;
         if is_expired(entry.deadline(), self.now_ms) {
-            self.stale.borrow_mut().push((db, key.into()));
+            self.stale.note(db, key);
             return None;
         }
         Some(entry)
@@ -304,7 +324,7 @@ impl<'a> View<'a> {
         let (db, now_ms, hash) = (self.db, self.now_ms, self.hash(key));
         let entry = exclusive(&mut self.held, db, hash).find_mut(key, hash)?;
         if is_expired(entry.deadline(), now_ms) {
-            self.stale.borrow_mut().push((db, key.into()));
+            self.stale.note(db, key);
             return None;
         }
         if self.touch {
@@ -466,9 +486,8 @@ impl<'a> View<'a> {
     pub fn finish(self) -> Tally {
         let View { keyspace, held, stale, tally, now_ms, .. } = self;
         drop(held);
-        let stale = stale.into_inner();
-        if !stale.is_empty() {
-            let removed = keyspace.remove_expired(&stale, now_ms);
+        if let Some(stale) = stale.0.into_inner() {
+            let removed = keyspace.remove_expired(&stale.0, now_ms);
             tally.expired.set(tally.expired.get() + removed);
         }
         tally
@@ -514,6 +533,6 @@ impl Keyspace {
 
     /// The shards of a database for walks that take one at a time.
     pub(super) fn exclusive<'a>(&'a self, shards: &'a Shards, index: usize) -> ExclusiveShard<'a> {
-        shards.exclusive(index, &self.hasher, &self.expiry)
+        shards.exclusive(index, &self.common)
     }
 }
