@@ -254,6 +254,10 @@ impl<'a> Dispatcher<'a> {
             Scope::Nothing => keyspace.lock_nothing(db, now_ms),
             Scope::Database => keyspace.lock_databases(db, now_ms, std::iter::once(db), mode),
             Scope::AllDatabases => keyspace.lock_databases(db, now_ms, 0..keyspace.databases(), mode),
+            Scope::UsedDatabases => {
+                let used = (0..keyspace.databases()).filter(|db| keyspace.existing(*db).is_some());
+                keyspace.lock_databases(db, now_ms, used, mode)
+            }
             Scope::Custom(places) => {
                 let mut args = Args::new(request, entry.first_arg());
                 let mut found = Vec::new();

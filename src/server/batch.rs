@@ -6,7 +6,7 @@
 
 use crate::command::dispatch::{self, Resolved};
 use crate::command::table::Entry;
-use crate::keyspace::view::Hashed;
+use crate::keyspace::view::{Hashed, MAX_FETCHED_AHEAD};
 use crate::resp::scan::{Found, Limits, Request, Scanner, Span};
 use crate::state::Server;
 use bytes::Bytes;
@@ -15,9 +15,6 @@ use std::ops::Range;
 /// Requests that are prepared together: enough to hide the latency of memory, few enough that what was
 /// fetched first is still in the cache when it is needed.
 const MAX_REQUESTS: usize = 64;
-
-/// Keys that are fetched in advance for one batch.
-const MAX_PREFETCHED_KEYS: usize = 512;
 
 /// One prepared request.
 pub struct Prepared {
@@ -97,7 +94,7 @@ impl Batch {
         self.prefetched = 0;
         if self.requests.len() > 1 || self.keys.len() > 1 {
             let shards = server.keyspace.shards(db);
-            let fetched = &self.keys[..self.keys.len().min(MAX_PREFETCHED_KEYS)];
+            let fetched = &self.keys[..self.keys.len().min(MAX_FETCHED_AHEAD)];
             // A key that was fetched just now, as in a run of requests for one hot key, is not fetched again: to
             // fetch takes the lock of the shard.
             let repeats = |at: usize| at > 0 && fetched[at].hash == fetched[at - 1].hash;
