@@ -139,6 +139,7 @@ impl Connection {
     }
 
     async fn serve(&mut self) {
+        self.publish();
         loop {
             let step = match poll_fn(|cx| self.poll_turn(cx)).await {
                 Ok(step) => step,
