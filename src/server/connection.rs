@@ -46,12 +46,14 @@ const KEEP_REPLY_BYTES: usize = 512 * 1024;
 /// place.
 const MAX_COPIED_REMAINDER_BYTES: usize = READ_BYTES / 2;
 
-/// A large argument's buffer starts with at most this size, an argument of 1 MB with its terminator, and
-/// doubles while data really arrives.
-const FIRST_LARGE_BYTES: usize = 1024 * 1024 + 2;
+/// A large argument's buffer starts with at most this size and doubles while data really arrives.
+const FIRST_LARGE_BYTES: usize = 1024 * 1024;
 
-/// Memory for incomplete requests is taken in at least this size: whoever sends one in pieces will do so
-/// again.
+/// An argument that is hardly longer, as one of 1 MB with its terminator, has its whole buffer from the start.
+const WHOLE_LARGE_BYTES: usize = FIRST_LARGE_BYTES + 4096;
+
+/// Whoever has sent one request in pieces will do so again: from then on, memory for incomplete requests is
+/// kept in at least this size.
 const MIN_REMAINDER_BYTES: usize = 16 * 1024;
 
 /// A request that waits for the end of a CLIENT PAUSE.
@@ -137,6 +139,7 @@ impl Connection {
     }
 
     async fn serve(&mut self) {
+        self.publish();
         loop {
             let step = match poll_fn(|cx| self.poll_turn(cx)).await {
                 Ok(step) => step,
@@ -295,6 +298,9 @@ impl Connection {
                 self.count_input(received);
                 read[..kept].copy_from_slice(&self.remainder);
                 self.remainder.clear();
+                if kept > 0 {
+                    self.remainder.reserve_exact(MIN_REMAINDER_BYTES);
+                }
                 let filled = kept + received;
                 let more = filled == read.len();
                 Poll::Ready(self.process(cx, scratch, &read[..filled], settings).map(|step| match step {
@@ -442,7 +448,9 @@ impl Connection {
                 Found::Large(total_bytes) => {
                     let position = self.scanner.position();
                     self.keep(buf, start, position, batch.partial(), large);
-                    let mut data = Vec::with_capacity(total_bytes.min(FIRST_LARGE_BYTES));
+                    let first_bytes =
+                        if total_bytes <= WHOLE_LARGE_BYTES { total_bytes } else { FIRST_LARGE_BYTES };
+                    let mut data = Vec::with_capacity(first_bytes);
                     data.extend_from_slice(&buf[position..]);
                     debug_assert!(data.len() < total_bytes && total_bytes > LARGE_ARG_FROM_BYTES);
                     self.receiving = Some(Receiving { data, total_bytes });
@@ -480,11 +488,8 @@ impl Connection {
     /// Appends to the remainder.
     #[inline]
     fn keep_bytes(&mut self, bytes: &[u8]) {
-        if bytes.is_empty() {
-            return;
-        }
         if self.remainder.capacity() == 0 {
-            self.remainder.reserve_exact(bytes.len().max(MIN_REMAINDER_BYTES));
+            self.remainder.reserve_exact(bytes.len());
         }
         self.remainder.extend_from_slice(bytes);
     }

@@ -11,7 +11,8 @@ use tokio::io::AsyncWrite;
 /// At most this many chunks go into one vectored write; the system allows 1024.
 const MAX_SLICES: usize = 64;
 
-/// Small replies are gathered in chunks of about this size, so that the queue costs little more than its bytes.
+/// Replies that are copied are gathered in chunks of this size, so that the queue costs little more than its
+/// bytes whatever their sizes.
 const GATHER_BYTES: usize = 16 * 1024;
 
 /// Bytes on their way to a slow reader.
@@ -47,16 +48,25 @@ impl Output {
             }
             self.bytes += len - sent;
             match part {
-                Part::Copied(bytes) => self.tail.extend_from_slice(&bytes[sent..]),
+                Part::Copied(bytes) => self.gather(&bytes[sent..]),
                 Part::Chunk(chunk) => {
                     self.end_tail();
                     self.chunks.push_back(chunk.slice(sent..));
                 }
             }
             sent = 0;
-            if self.tail.len() >= GATHER_BYTES {
+        }
+    }
+
+    /// Appends to the tail, which becomes a chunk whenever it is full.
+    fn gather(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let (now, rest) = bytes.split_at(bytes.len().min(GATHER_BYTES - self.tail.len()));
+            self.tail.extend_from_slice(now);
+            if self.tail.len() == GATHER_BYTES {
                 self.end_tail();
             }
+            bytes = rest;
         }
     }
 

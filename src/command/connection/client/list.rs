@@ -165,13 +165,16 @@ mod tests {
         let client = Client::new(7, Transport::Tcp, "1.2.3.4:5".into(), "0.0.0.0:6".into(), 3, 1);
         client.names.lock().name = b"me".to_vec();
         client.no_touch.store(true, Relaxed);
+        client.reply_peak_bytes.store(100, Relaxed);
+        client.output_bytes.store(20_000, Relaxed);
+        client.output_chunks.store(2, Relaxed);
         let mut text = Vec::new();
         write_line(&mut text, &client, 10, client.created_ms + 2500);
         assert_eq!(
             String::from_utf8(text).unwrap(),
             "id=7 addr=1.2.3.4:5 laddr=0.0.0.0:6 fd=3 name=me age=2 idle=2 flags=T db=0 sub=0 psub=0 ssub=0 \
-             multi=-1 watch=0 qbuf=0 qbuf-free=0 argv-mem=10 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 \
-             tot-mem=0 events=r cmd=NULL user=default redir=-1 resp=2 lib-name= lib-ver= io-thread=1 \
+             multi=-1 watch=0 qbuf=0 qbuf-free=0 argv-mem=10 multi-mem=0 rbs=16384 rbp=100 obl=16384 oll=2 \
+             omem=3616 tot-mem=0 events=rw cmd=NULL user=default redir=-1 resp=2 lib-name= lib-ver= io-thread=1 \
              tot-net-in=0 tot-net-out=0 tot-cmds=0\n"
         );
     }
