@@ -123,18 +123,41 @@ pub fn version() -> String {
 pub fn usage() -> &'static str {
     "\
 Usage: nuthatch [/path/to/redis.conf] [--directive value ...] [-]
-       nuthatch -             read the configuration from standard input
-       nuthatch --version     or -v
-       nuthatch --help        or -h
+       nuthatch --version     or -v: print the version
+       nuthatch --help        or -h: print this
 
-Options override the file, and standard input stands behind the file.
+An in-memory cache server that speaks the Redis protocol. Without arguments it listens on port 6379 of every
+address and, until it has a password, serves clients of this machine only.
+
+Where the configuration comes from:
+  /path/to/redis.conf   A file of directives, one a line, as Redis reads it. It has to be the first argument.
+  --directive value     The same as a line of the file; overrides the file and standard input.
+  -                     Read more lines from standard input: the last argument, or the first without a file.
+
+Directives that are needed most, with their defaults:
+  --bind * -::*         Addresses to listen on; one with - before it may be unavailable.
+  --port 6379           TCP port; 0 listens on none.
+  --unixsocket ''       Path of a Unix socket.
+  --requirepass ''      Password that clients have to give.
+  --protected-mode yes  Without a password, refuse clients of other machines.
+  --maxclients 10000    Connections at a time.
+  --maxmemory 0         Memory above which writes are refused, such as 2gb; 0 is no limit.
+  --databases 16        Number of databases.
+  --io-threads 0        Worker threads; 0 is one for each core.
+  --timeout 0           Seconds after which idle clients are disconnected; 0 is never.
+  --loglevel notice     debug, verbose, notice, warning or nothing.
+  --logfile ''          File to log to; '' is standard output.
+All others: CONFIG GET '*' on a running server, and docs/configuration.md.
+
+SIGTERM, SIGINT and the command SHUTDOWN end the server in order; it then exits with 0. It exits with 1 if the
+configuration is wrong or an address cannot be had, and says why.
 
 Examples:
-       nuthatch
-       nuthatch /etc/nuthatch.conf
-       nuthatch --port 7777 --bind 127.0.0.1 ::1
-       nuthatch /etc/nuthatch.conf --loglevel verbose
-       echo 'maxclients 500' | nuthatch -
+  nuthatch
+  nuthatch /etc/nuthatch.conf
+  nuthatch --port 7777 --bind 127.0.0.1 ::1
+  nuthatch /etc/nuthatch.conf --loglevel verbose
+  echo 'maxclients 500' | nuthatch -
 "
 }
 

@@ -35,7 +35,7 @@ const MANY: usize = usize::MAX;
 // Reasons why a directive has no effect: first what has not been built, then what never will be.
 const ACL: Effect = NoEffect("access control lists are not part of this version");
 const CLUSTER: Effect = NoEffect("cluster mode is not part of this version");
-const EVICTION: Effect = NoEffect("nothing is evicted in this version: beyond maxmemory, writes are refused");
+const EVICTION: Effect = NoEffect("keys are not evicted in this version");
 const PERSISTENCE: Effect = NoEffect("persistence is not part of this version");
 const PUBSUB: Effect = NoEffect("keyspace events are not part of this version");
 const REPLICATION: Effect = NoEffect("replication is not part of this version");
@@ -158,7 +158,7 @@ client_default_resp: uint(2, 3) = "2" + IMMUTABLE + HIDDEN, TESTING, "Protocol v
 req_res_logfile: optional() = "" + IMMUTABLE + HIDDEN, TESTING, "File to log all requests and replies to.";
 
 ["memory"]
-maxmemory: memory(0, u64::MAX) = "0", Active, "Memory for data; 0 is no limit.";
+maxmemory: memory(0, u64::MAX) = "0", Active, "Memory in use above which writes that need more are refused; 0 is no limit.";
 maxmemory_policy: choice(EvictionPolicy) = "noeviction", EVICTION, "What makes room when maxmemory is reached.";
 maxmemory_samples: uint(1, 64) = "5", EVICTION, "Keys that are compared to find the one to evict.";
 maxmemory_eviction_tenacity: uint(0, 100) = "10", EVICTION, "How much time eviction may take.";
