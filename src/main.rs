@@ -19,7 +19,12 @@ fn rename_commands(config: &Config) -> Result<(), ConfigError> {
 }
 
 fn main() {
-    let code = match cli::parse(std::env::args_os().skip(1)) {
+    let mut args = std::env::args_os();
+    let program = args.next().unwrap_or_default().to_string_lossy().into_owned();
+    let args: Vec<_> = args.collect();
+    // SAFETY: there is no other thread yet, and the arguments have just been read, once and for all.
+    unsafe { observe::title::claim() };
+    let code = match cli::parse(args) {
         Ok(Invocation::Version) => {
             println!("{}", cli::version());
             0
@@ -48,7 +53,7 @@ fn main() {
             for warning in warnings {
                 tracing::warn!("{warning}");
             }
-            server::run(*config, file, log)
+            server::run(*config, file, log, program)
         }
         Err(error) => {
             eprintln!("{error}");

@@ -576,7 +576,8 @@ fn slow_readers_are_slowed_down_not_buffered_for() {
     for (key, value, count) in [("large", &large, 300), ("small", &small, 300_000)] {
         let mut client = server.connect();
         let grown = pile_up(&server, &mut watcher, &client, key, count);
-        assert!(grown < 4 * MB, "{count} replies of {} bytes nobody reads cost {grown} bytes", value.len());
+        // The server reads on until 32 MB of replies wait.
+        assert!(grown < 36 * MB, "{count} replies of {} bytes nobody reads cost {grown} bytes", value.len());
         let mut want = format!("${}\r\n", value.len()).into_bytes();
         want.extend_from_slice(value);
         want.extend(b"\r\n");

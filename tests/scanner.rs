@@ -1,113 +1,23 @@
 //! The request scanner against `redis-protocol`, an independent reader of the same protocol: the same bytes
 //! give the same arguments or are refused by both, whole or in any pieces.
 
-use bytes::Bytes;
+#[path = "common/receiver.rs"]
+mod receiver;
+
 use nuthatch::config::parse::split_args;
 use nuthatch::resp::inline;
-use nuthatch::resp::scan::{
-    Found, LARGE_ARG_FROM_BYTES, Limits, MAX_LINE_BYTES, ProtocolError, Request, Scanner,
-};
+use nuthatch::resp::scan::{LARGE_ARG_FROM_BYTES, Limits, MAX_LINE_BYTES, ProtocolError};
 use proptest::prelude::*;
+use receiver::{Args, End, Receiver, scan_cut, scan_whole};
 use redis_protocol::resp2::decode::decode_range;
 use redis_protocol::resp2::types::RangeFrame;
 
 const LIMITS: Limits = Limits { max_bulk_bytes: 512 << 20, authenticated: true };
 
-type Args = Vec<Vec<u8>>;
-
-/// How the bytes end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum End {
-    /// At the end of a request or within one.
-    Open,
-    Broken,
-}
-
-/// What a connection does with a scanner: receives the pieces in turn, takes each complete request, drops what
-/// is done with.
-struct Receiver {
-    scanner: Scanner,
-    limits: Limits,
-    buf: Vec<u8>,
-    spans: Vec<nuthatch::resp::scan::Span>,
-    large: Vec<Bytes>,
-    /// A large argument on its way, and its size.
-    receiving: Option<(Vec<u8>, usize)>,
-    requests: Vec<Args>,
-    broken: Option<ProtocolError>,
-}
-
-impl Receiver {
-    fn new(limits: Limits) -> Receiver {
-        Receiver {
-            scanner: Scanner::new(),
-            limits,
-            buf: Vec::new(),
-            spans: Vec::new(),
-            large: Vec::new(),
-            receiving: None,
-            requests: Vec::new(),
-            broken: None,
-        }
-    }
-
-    fn receive(&mut self, mut piece: &[u8]) {
-        if let Some((data, total)) = &mut self.receiving {
-            let missing = piece.len().min(*total - data.len());
-            data.extend_from_slice(&piece[..missing]);
-            piece = &piece[missing..];
-            if data.len() < *total {
-                return;
-            }
-            let (data, _) = self.receiving.take().unwrap();
-            self.scanner.large_received(data, &mut self.spans, &mut self.large);
-        }
-        self.buf.extend_from_slice(piece);
-        while self.broken.is_none() {
-            match self.scanner.scan(&self.buf, self.limits, &mut self.spans, &mut self.large) {
-                Found::Request => {
-                    let request = Request::new(&self.buf, &self.large, &self.spans);
-                    self.requests.push(request.iter().map(<[u8]>::to_vec).collect());
-                    self.spans.clear();
-                    self.large.clear();
-                    let done = self.scanner.position();
-                    self.buf.drain(..done);
-                    self.scanner.shift(done);
-                }
-                Found::Incomplete => return,
-                Found::Large(total) => {
-                    assert!(total > LARGE_ARG_FROM_BYTES);
-                    let data = self.buf.split_off(self.scanner.position());
-                    assert!(data.len() < total, "a large argument that is here needs no buffer of its own");
-                    self.receiving = Some((data, total));
-                    return;
-                }
-                Found::Broken(error) => self.broken = Some(error),
-            }
-        }
-    }
-
-    fn end(&self) -> End {
-        if self.broken.is_some() { End::Broken } else { End::Open }
-    }
-}
-
-fn scan_whole(bytes: &[u8], limits: Limits) -> (Vec<Args>, End) {
-    let mut receiver = Receiver::new(limits);
-    receiver.receive(bytes);
-    (receiver.requests.clone(), receiver.end())
-}
-
 fn scan_pieces(bytes: &[u8], cuts: &[prop::sample::Index], limits: Limits) -> (Vec<Args>, End) {
     let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
     cuts.sort_unstable();
-    let mut receiver = Receiver::new(limits);
-    let mut from = 0;
-    for cut in cuts.into_iter().chain([bytes.len()]) {
-        receiver.receive(&bytes[from..cut]);
-        from = cut;
-    }
-    (receiver.requests.clone(), receiver.end())
+    scan_cut(bytes, &cuts, limits)
 }
 
 /// One line with a number, read by `redis-protocol` as the integer reply it would be with `:` in front.

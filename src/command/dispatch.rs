@@ -103,22 +103,30 @@ pub struct Dispatcher<'a> {
     /// The clock's raw value at the end of the last command, so that one reading per command suffices.
     last_raw: u64,
     track_latency: bool,
-    slower_than_micros: i64,
     latency_threshold_ms: i64,
+    /// From where on a command is noted in the slow log or as an event of latency.
+    notable_nanos: u64,
     now_ms: i64,
 }
 
 impl<'a> Dispatcher<'a> {
     /// For one batch of requests that happen now.
     pub fn new(server: &'a Server, worker: usize, clock: &'a quanta::Clock, now_ms: i64) -> Dispatcher<'a> {
+        let slower_than_micros = server.config.slowlog_log_slower_than();
+        let latency_threshold_ms = server.config.latency_monitor_threshold() as i64;
+        let slow = u64::try_from(slower_than_micros).map_or(u64::MAX, |micros| micros.saturating_mul(1000));
+        let late = match latency_threshold_ms as u64 {
+            0 => u64::MAX,
+            ms => ms.saturating_mul(1_000_000),
+        };
         Dispatcher {
             server,
             counters: server.counters.worker(worker),
             clock,
             last_raw: clock.raw(),
             track_latency: server.counters.track_latency.load(Ordering::Relaxed),
-            slower_than_micros: server.config.slowlog_log_slower_than(),
-            latency_threshold_ms: server.config.latency_monitor_threshold() as i64,
+            latency_threshold_ms,
+            notable_nanos: slow.min(late),
             now_ms,
         }
     }
@@ -246,6 +254,10 @@ impl<'a> Dispatcher<'a> {
             Scope::Nothing => keyspace.lock_nothing(db, now_ms),
             Scope::Database => keyspace.lock_databases(db, now_ms, std::iter::once(db), mode),
             Scope::AllDatabases => keyspace.lock_databases(db, now_ms, 0..keyspace.databases(), mode),
+            Scope::UsedDatabases => {
+                let used = (0..keyspace.databases()).filter(|db| keyspace.existing(*db).is_some());
+                keyspace.lock_databases(db, now_ms, used, mode)
+            }
             Scope::Custom(places) => {
                 let mut args = Args::new(request, entry.first_arg());
                 let mut found = Vec::new();
@@ -313,27 +325,23 @@ impl<'a> Dispatcher<'a> {
         let nanos = self.clock.delta_as_nanos(std::mem::replace(&mut self.last_raw, raw), raw);
         self.counters.totals.commands.add(1);
         self.counters.commands[entry.id].record(nanos, failed, self.track_latency);
-        if nanos >= 1000 && self.is_slow(nanos) {
+        if nanos >= self.notable_nanos {
             self.note_slow(session, request, entry, nanos);
         }
-    }
-
-    fn is_slow(&self, nanos: u64) -> bool {
-        let micros = (nanos / 1000) as i64;
-        (self.slower_than_micros >= 0 && micros >= self.slower_than_micros)
-            || (self.latency_threshold_ms > 0 && micros / 1000 >= self.latency_threshold_ms)
     }
 
     #[cold]
     fn note_slow(&self, session: &Session, request: Request<'_>, entry: &Entry, nanos: u64) {
         let micros = nanos / 1000;
         let flags = entry.spec.flags;
+        // The command itself may have changed what counts as slow.
+        let slower_than_micros = self.server.config.slowlog_log_slower_than();
         if self.latency_threshold_ms > 0 && micros as i64 / 1000 >= self.latency_threshold_ms {
             let event = if flags.contains(Flags::FAST) { "fast-command" } else { "command" };
             self.server.latency.add(event, self.now_ms / 1000, micros / 1000);
         }
-        if self.slower_than_micros < 0
-            || (micros as i64) < self.slower_than_micros
+        if slower_than_micros < 0
+            || (micros as i64) < slower_than_micros
             || flags.contains(Flags::SKIP_SLOWLOG)
         {
             return;

@@ -296,6 +296,8 @@ pub enum Scope {
     Database,
     /// Every shard of every database.
     AllDatabases,
+    /// Every shard of every database that was ever used.
+    UsedDatabases,
     /// Keys in several databases, as the function finds them (COPY and MOVE).
     Custom(FindPlaces),
 }

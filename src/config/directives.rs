@@ -35,7 +35,7 @@ const MANY: usize = usize::MAX;
 // Reasons why a directive has no effect: first what has not been built, then what never will be.
 const ACL: Effect = NoEffect("access control lists are not part of this version");
 const CLUSTER: Effect = NoEffect("cluster mode is not part of this version");
-const EVICTION: Effect = NoEffect("keys are not evicted in this version");
+const EVICTION: Effect = NoEffect("nothing is evicted in this version: beyond maxmemory, writes are refused");
 const PERSISTENCE: Effect = NoEffect("persistence is not part of this version");
 const PUBSUB: Effect = NoEffect("keyspace events are not part of this version");
 const REPLICATION: Effect = NoEffect("replication is not part of this version");
@@ -53,7 +53,6 @@ const SYSLOG: Effect = NoEffect("logs go to standard output or to a file");
 const TESTING: Effect = NoEffect("it only serves the tests of other servers");
 const THREADS: Effect = NoEffect("every worker thread executes commands itself");
 const VALKEY: Effect = NoEffect("it is Valkey's own");
-const WHEEL: Effect = NoEffect("timers run when they are due, without a periodic task");
 
 directives! {
 ["network"]
@@ -111,12 +110,12 @@ crash_log_enabled: bool() = "yes", NoEffect("a crash is reported by the language
 crash_memcheck_enabled: bool() = "yes", NoEffect("a crash is reported by the language's runtime"), "Test the memory when the server crashes.";
 databases: uint(1, I32) = "16" + IMMUTABLE, Active, "Number of databases.";
 always_show_logo: bool() = "no" + IMMUTABLE, NoEffect("the start-up screen is always shown"), "Show the logo even if the output is no terminal.";
-set_proc_title: bool() = "yes" + IMMUTABLE, KERNEL, "Change the process's title.";
-proc_title_template: text(title_template) = "{title} {listen-addr} {server-mode}", KERNEL, "What the process's title is made of.";
+set_proc_title: bool() = "yes" + IMMUTABLE, Active, "Change the process's title.";
+proc_title_template: text(title_template) = "{title} {listen-addr} {server-mode}", Active, "What the process's title is made of.";
 locale_collate: text() = "", NoEffect("strings are compared by their bytes"), "Locale by which strings are compared.";
 ignore_warnings: text() = "", KERNEL, "Start-up checks whose failure is tolerated.";
-hz: clamped(0, I32 => 1, 500) = "10", WHEEL, "Runs a second of periodic tasks.";
-dynamic_hz: bool() = "yes", WHEEL, "Run periodic tasks more often with many clients.";
+hz: clamped(0, I32 => 1, 500) = "10", Active, "Turns of housekeeping a second.";
+dynamic_hz: bool() = "yes", NoEffect("every client is looked at once a second, however many there are"), "Run periodic tasks more often with many clients.";
 shutdown_timeout: uint(0, I32) = "10", REPLICATION, "Seconds that a shutdown waits for replicas.";
 shutdown_on_sigint: shutdown() = "default", Active, "How SIGINT shuts down.";
 shutdown_on_sigterm: shutdown() = "default", Active, "How SIGTERM shuts down.";
@@ -163,8 +162,8 @@ maxmemory: memory(0, u64::MAX) = "0", Active, "Memory in use above which writes 
 maxmemory_policy: choice(EvictionPolicy) = "noeviction", EVICTION, "What makes room when maxmemory is reached.";
 maxmemory_samples: uint(1, 64) = "5", EVICTION, "Keys that are compared to find the one to evict.";
 maxmemory_eviction_tenacity: uint(0, 100) = "10", EVICTION, "How much time eviction may take.";
-lfu_log_factor: uint(0, I32) = "10", EVICTION, "How many hits saturate a key's frequency counter.";
-lfu_decay_time: uint(0, I32) = "1", EVICTION, "Minutes after which a key's frequency counter is decremented.";
+lfu_log_factor: uint(0, I32) = "10", Active, "How many hits saturate a key's frequency counter.";
+lfu_decay_time: uint(0, I32) = "1", Active, "Minutes after which a key's frequency counter is decremented.";
 active_expire_effort: uint(1, 10) = "1", NoEffect("every key is deleted at its deadline"), "How much time deleting expired keys may take.";
 activerehashing: bool() = "yes", NoEffect("tables grow one shard at a time"), "Grow tables in idle time.";
 lazyfree_lazy_eviction: bool() = "no" + DEBUG, BACKGROUND, "Free evicted values in the background.";

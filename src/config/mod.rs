@@ -6,7 +6,7 @@
 //! * [`Config`] holds the values, with a typed accessor for each; [`Config::get`] and [`Config::set_many`] are
 //!   CONFIG GET and CONFIG SET, [`Config::rewrite`] is CONFIG REWRITE.
 //!
-//! This module depends on no other. It changes nothing outside itself: whoever sets a directive applies it.
+//! Of other modules, it only uses algorithms of `types`. It changes nothing outside itself: whoever sets a directive applies it.
 //! In particular it does not change the working directory; relative paths in a file are resolved against the
 //! `dir` set above them, as if it had.
 
@@ -17,7 +17,6 @@ pub mod directive;
 pub mod directives;
 pub mod events;
 pub mod file;
-mod glob;
 mod number;
 pub mod parse;
 mod rewrite;

@@ -13,8 +13,8 @@ use parking_lot::{Mutex, RwLock};
 
 use super::directive::{Directive, Kind, flag, lookup};
 use super::directives::{COUNT, DIRECTIVES, Id};
-use super::glob;
 use super::value::{self, Reason, Value};
+use crate::types::glob;
 
 /// The live configuration. Every directive has a typed accessor of its own name.
 #[derive(Debug)]
@@ -169,6 +169,11 @@ impl Config {
     pub fn directory(&self) -> PathBuf {
         use std::os::unix::ffi::OsStrExt;
         PathBuf::from(std::ffi::OsStr::from_bytes(&self.dir()))
+    }
+
+    /// `maxmemory-clients` in bytes, if there is such a limit.
+    pub fn max_client_bytes(&self) -> Option<usize> {
+        self.maxmemory_clients().bytes(self.maxmemory()).map(|bytes| bytes as usize)
     }
 
     /// Stores a value of the directive's kind.

@@ -111,6 +111,15 @@ pub enum MemoryLimit {
 }
 
 impl MemoryLimit {
+    /// The limit in bytes, if there is one. A percentage is of `whole` bytes, of which 0 means no limit, too.
+    pub fn bytes(self, whole: u64) -> Option<u64> {
+        let bytes = match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Percent(percent) => (u128::from(whole) * u128::from(percent) / 100) as u64,
+        };
+        (bytes != 0).then_some(bytes)
+    }
+
     pub(super) fn from_number(number: i64) -> Self {
         if number < 0 { Self::Percent(number.unsigned_abs()) } else { Self::Bytes(number as u64) }
     }

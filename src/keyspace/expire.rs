@@ -4,8 +4,10 @@
 //! number falls to it: [`Keyspace::expire_due`] takes what is due in small steps, each under one shard's lock;
 //! in between the worker sleeps until the next due time, or until somebody files an earlier one.
 
+use super::nap::Nap;
 use super::{Keyspace, unix_ms};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering, fence};
+use crate::types::wheel::CLOCK_JITTER_MS;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
@@ -27,9 +29,10 @@ pub struct Expiry {
 
 /// How one worker is woken before its time.
 struct Sleeper {
-    /// Until when the worker means to sleep (Unix milliseconds); 0 while it is awake.
-    until_ms: AtomicI64,
+    nap: Nap,
     wake: Notify,
+    /// The latest time of a complete round (Unix milliseconds) since the clock was set back.
+    last_ms: AtomicI64,
 }
 
 /// What one round of expiry did.
@@ -43,7 +46,8 @@ pub struct Round {
 
 impl Expiry {
     pub(super) fn new(workers: usize) -> Expiry {
-        let sleeper = || Sleeper { until_ms: AtomicI64::new(0), wake: Notify::new() };
+        let sleeper =
+            || Sleeper { nap: Nap::new(AtomicI64::new(0)), wake: Notify::new(), last_ms: AtomicI64::new(0) };
         Expiry { workers: (0..workers).map(|_| sleeper()).collect(), active: AtomicBool::new(true) }
     }
 
@@ -59,10 +63,7 @@ impl Expiry {
     /// worker that would oversleep it.
     pub(super) fn wake_for(&self, shard: usize, due_ms: i64) {
         let sleeper = &self.workers[shard % self.workers.len()];
-        // Pairs with the fence in `Keyspace::sleep`: either the sleeper sees the new due time, or this sees
-        // until when it sleeps.
-        fence(Ordering::SeqCst);
-        if due_ms < sleeper.until_ms.load(Ordering::Relaxed) {
+        if sleeper.nap.is_too_long_for(due_ms) {
             sleeper.wake.notify_one();
         }
     }
@@ -76,11 +77,16 @@ impl Keyspace {
             return round;
         }
         let started = Instant::now();
+        let sleeper = &self.expiry.workers[worker];
+        // Wheels that are ahead of the clock would wait for it; looking at them sets them right.
+        let last_ms = sleeper.last_ms.load(Ordering::Relaxed);
+        let set_back = now_ms + (CLOCK_JITTER_MS as i64) < last_ms;
         let mut due = Vec::with_capacity(STEP_ITEMS);
         for database in 0..self.databases() {
             let Some(shards) = self.existing(database) else { continue };
             for index in (worker..shards.len()).step_by(self.expiry.workers.len()) {
-                while shards.due(index).get() <= now_ms {
+                let mut look = set_back;
+                while std::mem::take(&mut look) || shards.due(index).get() <= now_ms {
                     let mut shard = self.exclusive(shards, index);
                     shard.advance(now_ms, STEP_ITEMS, &mut due, &mut |_| round.expired += 1);
                     drop(shard);
@@ -92,6 +98,7 @@ impl Keyspace {
                 }
             }
         }
+        sleeper.last_ms.store(if set_back { now_ms } else { now_ms.max(last_ms) }, Ordering::Relaxed);
         round
     }
 
@@ -118,16 +125,14 @@ impl Keyspace {
                 tokio::task::yield_now().await;
                 continue;
             }
-            let due = if self.expiry.is_active() { self.next_due(worker) } else { i64::MAX };
-            sleeper.until_ms.store(due, Ordering::Relaxed);
-            fence(Ordering::SeqCst);
-            let due = if self.expiry.is_active() { self.next_due(worker) } else { i64::MAX };
+            let due =
+                sleeper.nap.begin(|| if self.expiry.is_active() { self.next_due(worker) } else { i64::MAX });
             let wait_ms = due.saturating_sub(unix_ms()).clamp(1, LONGEST_SLEEP_MS) as u64;
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_millis(wait_ms)) => {}
                 () = sleeper.wake.notified() => {}
             }
-            sleeper.until_ms.store(0, Ordering::Relaxed);
+            sleeper.nap.end();
         }
     }
 }

@@ -6,12 +6,17 @@
 //! [`scan`] and [`expire`] the two walks that take one shard at a time.
 //!
 //! Lock order: shards by (database, shard), nothing else inside. Whoever holds one shard without having
-//! asked for all at once never waits for another. Knows nothing of commands, clients or replies.
+//! asked for all at once never waits for another. `gate` sees to it wherever tests run, and `model` explores
+//! what it is good for. Knows nothing of commands, clients or replies.
 
 pub mod access;
 pub mod entry;
 pub mod expire;
+mod gate;
 pub mod hash;
+#[cfg(test)]
+mod model;
+mod nap;
 pub mod scan;
 pub mod shard;
 pub mod view;
@@ -63,7 +68,7 @@ impl Keyspace {
     #[inline]
     pub fn shards(&self, database: usize) -> &Shards {
         self.databases[database]
-            .get_or_init(|| Shards::new(&self.hasher, self.shards_per_database, unix_ms()))
+            .get_or_init(|| Shards::new(database, &self.hasher, self.shards_per_database, unix_ms()))
     }
 
     /// The shards of a database that was used before.

@@ -12,6 +12,7 @@
 
 use super::entry::Entry;
 use super::expire::Expiry;
+use super::gate::{Gates, Permit};
 use super::hash::{KeyHash, KeyHasher, table_hash};
 use crate::types::wheel::Wheel;
 use ahash::RandomState;
@@ -55,6 +56,7 @@ pub struct Shards {
     map: DashMap<Entry, (), RandomState>,
     sides: Box<[CachePadded<UnsafeCell<Side>>]>,
     due: Box<[Due]>,
+    gates: Gates,
 }
 
 // SAFETY: the sides are reached only under the locks of their shards (see the module's head).
@@ -64,6 +66,7 @@ unsafe impl Sync for Shards {}
 pub struct SharedShard<'a> {
     table: RwLockReadGuard<'a, Table>,
     side: &'a Side,
+    _permit: Permit<'a>,
 }
 
 /// A shard locked for writing.
@@ -74,6 +77,7 @@ pub struct ExclusiveShard<'a> {
     index: usize,
     hasher: &'a KeyHasher,
     expiry: &'a Expiry,
+    _permit: Permit<'a>,
 }
 
 /// Counts of one shard (or, added up, of a database).
@@ -115,7 +119,8 @@ fn wheel_time(deadline_ms: i64) -> u64 {
 }
 
 impl Shards {
-    pub fn new(hasher: &KeyHasher, amount: usize, now_ms: i64) -> Shards {
+    /// The shards of database number `database`.
+    pub fn new(database: usize, hasher: &KeyHasher, amount: usize, now_ms: i64) -> Shards {
         // DashMap wants at least two shards; hashing decides which are used.
         let map = DashMap::with_hasher_and_shard_amount(hasher.state(), amount.max(2));
         let side =
@@ -124,6 +129,7 @@ impl Shards {
             map,
             sides: (0..amount).map(|_| CachePadded::new(UnsafeCell::new(side()))).collect(),
             due: (0..amount).map(|_| Due(AtomicI64::new(i64::MAX))).collect(),
+            gates: Gates::new(database, amount),
         }
     }
 
@@ -146,9 +152,10 @@ impl Shards {
 
     #[inline]
     pub fn shared(&self, index: usize) -> SharedShard<'_> {
+        let permit = self.gates.shared(index);
         let table = self.lock(index).read();
         // SAFETY: the shard's lock is held for reading for as long as the reference lives.
-        SharedShard { table, side: unsafe { &*self.sides[index].get() } }
+        SharedShard { table, side: unsafe { &*self.sides[index].get() }, _permit: permit }
     }
 
     #[inline]
@@ -158,15 +165,17 @@ impl Shards {
         hasher: &'a KeyHasher,
         expiry: &'a Expiry,
     ) -> ExclusiveShard<'a> {
+        let permit = self.gates.exclusive(index);
         let table = self.lock(index).write();
         // SAFETY: the shard's lock is held for writing for as long as the reference lives.
         let side = unsafe { &mut *self.sides[index].get() };
-        ExclusiveShard { table, side, due: &self.due[index], index, hasher, expiry }
+        ExclusiveShard { table, side, due: &self.due[index], index, hasher, expiry, _permit: permit }
     }
 
     /// Asks the processor for the bucket in which the key would be. A hint: costs a short read lock.
     #[inline]
     pub fn prefetch_bucket(&self, hash: KeyHash) {
+        let _permit = self.gates.shared(hash.shard as usize);
         let table = self.lock(hash.shard as usize).read();
         prefetch_bucket(&table, hash.table_hash());
     }
@@ -174,6 +183,7 @@ impl Shards {
     /// Asks the processor for the entry of the key, whose bucket should have arrived by now.
     #[inline]
     pub fn prefetch_entry(&self, hash: KeyHash) {
+        let _permit = self.gates.shared(hash.shard as usize);
         let table = self.lock(hash.shard as usize).read();
         prefetch_entry(&table, hash.table_hash());
     }
@@ -330,12 +340,14 @@ impl ExclusiveShard<'_> {
             // of its length free until the next time.
             self.rebuild(self.table.len() + self.table.len() / 8 + 1);
         }
-        self.count_deadline(None, entry.deadline());
-        if let Some(deadline) = entry.deadline() {
-            self.file(hash.item, deadline);
-        }
+        let deadline = entry.deadline();
         // SAFETY: there is room for one more, as just made sure.
         unsafe { self.table.insert_no_grow(hash.table_hash(), (entry, SharedValue::new(()))) };
+        self.count_deadline(None, deadline);
+        // Last, because a sweep of the wheel keeps only the items of keys that it finds in the table.
+        if let Some(deadline) = deadline {
+            self.file(hash.item, deadline);
+        }
     }
 
     /// Puts `entry` in the place of the one with the same key, which is returned, or adds it.

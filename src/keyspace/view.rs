@@ -12,6 +12,9 @@ use super::{Garbage, Keyspace};
 use smallvec::SmallVec;
 use std::cell::{Cell, RefCell};
 
+/// Keys that are asked for from memory before the commands that name them run.
+pub const MAX_FETCHED_AHEAD: usize = 512;
+
 /// A key whose hash is known: (address of its bytes, hash).
 #[derive(Clone, Copy)]
 pub struct Hashed {
@@ -119,7 +122,8 @@ impl Keyspace {
         self.view(db, now_ms, &[], Held::Nothing)
     }
 
-    /// Locks the shards of these keys of one database.
+    /// Locks the shards of these keys of one database. The caller has asked the processor for the first
+    /// [`MAX_FETCHED_AHEAD`] keys; a command that names more has all of them fetched here.
     #[inline]
     pub fn lock_keys<'a>(&'a self, db: usize, now_ms: i64, keys: &'a [Hashed], mode: Mode) -> View<'a> {
         let held = match keys {
@@ -130,11 +134,13 @@ impl Keyspace {
                 shards.sort_unstable();
                 shards.dedup();
                 let view = Held::Many(shards.iter().map(|s| lock(self, db, *s as usize, mode)).collect());
-                for key in keys {
-                    self.shards_of(&view, db, key.hash, |shard| shard.prefetch_bucket(key.hash));
-                }
-                for key in keys {
-                    self.shards_of(&view, db, key.hash, |shard| shard.prefetch_entry(key.hash));
+                if keys.len() > MAX_FETCHED_AHEAD {
+                    for key in keys {
+                        self.shards_of(&view, db, key.hash, |shard| shard.prefetch_bucket(key.hash));
+                    }
+                    for key in keys {
+                        self.shards_of(&view, db, key.hash, |shard| shard.prefetch_entry(key.hash));
+                    }
                 }
                 view
             }

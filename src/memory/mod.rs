@@ -23,6 +23,9 @@ type Cell = Arc<CachePadded<AtomicI64>>;
 static CELLS: Mutex<Vec<Cell>> = Mutex::new(Vec::new());
 
 static PEAK_BYTES: AtomicUsize = AtomicUsize::new(0);
+/// The peak whose time is in `PEAK_AT_SECS`.
+static PEAK_NOTED_BYTES: AtomicUsize = AtomicUsize::new(0);
+static PEAK_AT_SECS: AtomicI64 = AtomicI64::new(0);
 static STARTUP_BYTES: AtomicUsize = AtomicUsize::new(0);
 
 struct Counters {
@@ -79,6 +82,20 @@ pub fn used_bytes() -> usize {
     let used = usize::try_from(sum).unwrap_or(0);
     PEAK_BYTES.fetch_max(used, Ordering::Relaxed);
     used
+}
+
+/// Remembers `now_secs` (Unix) as the time of the peak if that is higher than when this was last called.
+pub fn note_peak(now_secs: i64) {
+    used_bytes();
+    let peak = peak_bytes();
+    if PEAK_NOTED_BYTES.swap(peak, Ordering::Relaxed) != peak {
+        PEAK_AT_SECS.store(now_secs, Ordering::Relaxed);
+    }
+}
+
+/// When [`note_peak`] found the highest peak, in Unix seconds.
+pub fn peak_at_secs() -> i64 {
+    PEAK_AT_SECS.load(Ordering::Relaxed)
 }
 
 /// The largest value that [`used_bytes`] has returned.

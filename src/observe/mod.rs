@@ -7,5 +7,6 @@ pub mod latency;
 pub mod log;
 pub mod process;
 pub mod slowlog;
+pub mod title;
 
 mod sparkline;

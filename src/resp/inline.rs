@@ -1,18 +1,19 @@
 //! Splits an inline request into words with Redis's quoting rules.
 //!
-//! Words are separated by white space (a vertical tab or form feed counts as such only before a word). Double quotes allow `\n`, `\r`, `\t`, `\b`, `\a`, `\xHH` and a
-//! backslash before any other byte; single quotes allow only `\'`. A closing quote must be followed by white
-//! space or the end.
+//! Words are separated by white space (a vertical tab or form feed counts as such only before a word). Double
+//! quotes allow `\n`, `\r`, `\t`, `\b`, `\a`, `\xHH` and a backslash before any other byte; single quotes allow
+//! only `\'`. A closing quote must be followed by white space or the end. The line ends at its first NUL byte.
 
 /// The words of `line`, or `None` if quotes do not balance.
 pub fn split(line: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let line = memchr::memchr(0, line).map_or(line, |end| &line[..end]);
     let mut words = Vec::new();
     let mut at = 0;
     loop {
         while line.get(at).is_some_and(|b| is_space(*b)) {
             at += 1;
         }
-        if at == line.len() || line[at] == 0 {
+        if at == line.len() {
             return Some(words);
         }
         let mut word = Vec::new();
@@ -29,7 +30,6 @@ fn is_space(b: u8) -> bool {
 fn read_word(line: &[u8], mut at: usize, word: &mut Vec<u8>) -> Option<usize> {
     while let Some(&b) = line.get(at) {
         match b {
-            0 => break,
             b'"' => return read_quoted(line, at + 1, word, true),
             b'\'' => return read_quoted(line, at + 1, word, false),
             // Unlike between words, vertical tab and form feed do not end one.
@@ -72,7 +72,6 @@ fn read_quoted(line: &[u8], mut at: usize, word: &mut Vec<u8>, double: bool) -> 
                     _ => Some(at + 1),
                 };
             }
-            [0, ..] => return None,
             [b, ..] => {
                 word.push(*b);
                 at += 1;
@@ -101,6 +100,8 @@ mod tests {
         assert_eq!(words(r#""a"#), None);
         assert_eq!(words("'a"), None);
         assert_eq!(words(r#""\"#), None);
+        assert_eq!(words("a\0b").unwrap(), ["a"]);
+        assert_eq!(words("\"\\\0\""), None);
         assert_eq!(words(r#""""#).unwrap(), [""]);
     }
 }

@@ -130,8 +130,12 @@ impl Reply {
 
     #[inline]
     fn header(&mut self, kind: u8, n: i64) {
+        // Most lengths have one or two digits, which need no loop.
         if (0..10).contains(&n) {
             self.buf.extend_from_slice(&[kind, b'0' + n as u8, b'\r', b'\n']);
+        } else if (10..100).contains(&n) {
+            let n = n as u8;
+            self.buf.extend_from_slice(&[kind, b'0' + n / 10, b'0' + n % 10, b'\r', b'\n']);
         } else {
             let mut digits = itoa::Buffer::new();
             let digits = digits.format(n);
@@ -348,6 +352,8 @@ mod tests {
             (|r| r.null(), "$-1\r\n", "_\r\n"),
             (|r| r.null_array(), "*-1\r\n", "_\r\n"),
             (|r| r.map(3), "*6\r\n", "%3\r\n"),
+            (|r| r.array(99), "*99\r\n", "*99\r\n"),
+            (|r| r.array(100), "*100\r\n", "*100\r\n"),
             (|r| r.set(12), "*12\r\n", "~12\r\n"),
             (|r| r.push(2), "*2\r\n", ">2\r\n"),
             (|r| r.boolean(true), ":1\r\n", "#t\r\n"),

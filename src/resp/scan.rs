@@ -235,45 +235,59 @@ impl Scanner {
             self.args_left = count;
             self.bulk_len = -1;
         }
-        while self.args_left > 0 {
-            if self.bulk_len < 0 {
-                match buf.get(self.position) {
-                    None => return Found::Incomplete,
-                    Some(b'$') => {}
-                    Some(&other) => {
-                        // Redis waits for the whole line before it looks at its first byte.
-                        return match self.number(buf, self.position) {
-                            (Line::Partial, _) => Found::Incomplete,
-                            (Line::TooLong, _) => Found::Broken(ProtocolError::TooBigBulkLine),
-                            _ => Found::Broken(ProtocolError::ExpectedDollar(other)),
-                        };
-                    }
+        let mut position = self.position;
+        let mut bulk_len = self.bulk_len;
+        let found = loop {
+            if bulk_len < 0 {
+                match self.bulk_header(buf, position, limits) {
+                    Ok((len, next)) => (bulk_len, position) = (len, next),
+                    Err(found) => break found,
                 }
-                let len = match self.number(buf, self.position + 1) {
-                    (Line::Number(n), next) if (0..=limits.max_bulk_bytes).contains(&n) => {
-                        if n > UNAUTH_MAX_BULK_BYTES && !limits.authenticated {
-                            return Found::Broken(ProtocolError::UnauthBulkLength);
-                        }
-                        self.position = next;
-                        n
-                    }
-                    (Line::Partial, _) => return Found::Incomplete,
-                    (Line::TooLong, _) => return Found::Broken(ProtocolError::TooBigBulkLine),
-                    _ => return Found::Broken(ProtocolError::InvalidBulkLength),
-                };
-                self.bulk_len = len;
             }
-            let len = self.bulk_len as usize;
-            if buf.len() - self.position < len + 2 {
-                return if len >= LARGE_ARG_FROM_BYTES { Found::Large(len + 2) } else { Found::Incomplete };
+            let len = bulk_len as usize;
+            if buf.len() - position < len + 2 {
+                break if len >= LARGE_ARG_FROM_BYTES { Found::Large(len + 2) } else { Found::Incomplete };
             }
             // Redis does not check the two bytes behind a bulk either; nor may we, to stay compatible.
-            spans.push(Span::Buffered { start: self.position as u32, len: len as u32 });
-            self.position += len + 2;
-            self.bulk_len = -1;
+            spans.push(Span::Buffered { start: position as u32, len: len as u32 });
+            position += len + 2;
+            bulk_len = -1;
             self.args_left -= 1;
+            if self.args_left == 0 {
+                break Found::Request;
+            }
+        };
+        self.position = position;
+        self.bulk_len = bulk_len;
+        found
+    }
+
+    /// Reads the `$` line at `position`: the length it announces, and where the bytes begin.
+    #[inline(always)]
+    fn bulk_header(&self, buf: &[u8], position: usize, limits: Limits) -> Result<(i64, usize), Found> {
+        match buf.get(position) {
+            None => return Err(Found::Incomplete),
+            Some(b'$') => {}
+            Some(&other) => {
+                // Redis waits for the whole line before it looks at its first byte.
+                return Err(match self.number(buf, position) {
+                    (Line::Partial, _) => Found::Incomplete,
+                    (Line::TooLong, _) => Found::Broken(ProtocolError::TooBigBulkLine),
+                    _ => Found::Broken(ProtocolError::ExpectedDollar(other)),
+                });
+            }
         }
-        Found::Request
+        match self.number(buf, position + 1) {
+            (Line::Number(n), next) if (0..=limits.max_bulk_bytes).contains(&n) => {
+                if n > UNAUTH_MAX_BULK_BYTES && !limits.authenticated {
+                    return Err(Found::Broken(ProtocolError::UnauthBulkLength));
+                }
+                Ok((n, next))
+            }
+            (Line::Partial, _) => Err(Found::Incomplete),
+            (Line::TooLong, _) => Err(Found::Broken(ProtocolError::TooBigBulkLine)),
+            _ => Err(Found::Broken(ProtocolError::InvalidBulkLength)),
+        }
     }
 
     /// Takes the bytes of a large argument (terminator included) that were received on their own.
@@ -287,9 +301,23 @@ impl Scanner {
     }
 
     /// Parses the integer line at `start`; on success also returns the position behind its line end.
-    #[inline]
+    #[inline(always)]
     fn number(&self, buf: &[u8], start: usize) -> (Line, usize) {
-        // The usual case: one to three digits and the line end, all here.
+        // The usual case: one or two digits and the line end, all here.
+        if let Some(&[first, second, third, _]) = buf.get(start..).and_then(<[u8]>::first_chunk) {
+            let (high, low) = (first.wrapping_sub(b'0'), second.wrapping_sub(b'0'));
+            if second == b'\r' && high <= 9 {
+                return (Line::Number(high as i64), start + 3);
+            }
+            if third == b'\r' && (1..=9).contains(&high) && low <= 9 {
+                return (Line::Number(high as i64 * 10 + low as i64), start + 4);
+            }
+        }
+        self.number_long(buf, start)
+    }
+
+    #[inline(never)]
+    fn number_long(&self, buf: &[u8], start: usize) -> (Line, usize) {
         let mut value: i64 = 0;
         let mut at = start;
         while let Some(&b) = buf.get(at) {

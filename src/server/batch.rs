@@ -5,7 +5,8 @@
 //! entries, and only then the first request runs.
 
 use crate::command::dispatch::{self, Resolved};
-use crate::keyspace::view::Hashed;
+use crate::command::table::Entry;
+use crate::keyspace::view::{Hashed, MAX_FETCHED_AHEAD};
 use crate::resp::scan::{Found, Limits, Request, Scanner, Span};
 use crate::state::Server;
 use bytes::Bytes;
@@ -14,9 +15,6 @@ use std::ops::Range;
 /// Requests that are prepared together: enough to hide the latency of memory, few enough that what was
 /// fetched first is still in the cache when it is needed.
 const MAX_REQUESTS: usize = 64;
-
-/// Keys that are fetched in advance for one batch.
-const MAX_PREFETCHED_KEYS: usize = 512;
 
 /// One prepared request.
 pub struct Prepared {
@@ -34,6 +32,8 @@ pub struct Batch {
     /// Of all prepared requests in turn, then of the incomplete one.
     spans: Vec<Span>,
     keys: Vec<Hashed>,
+    /// How many of the keys were fetched in advance.
+    prefetched: usize,
 }
 
 impl Batch {
@@ -59,13 +59,28 @@ impl Batch {
         let mut first_span = 0;
         let max_requests = if limits.authenticated { MAX_REQUESTS } else { 1 };
         let mut found = Found::Request;
+        // Pipelines repeat commands: the name that was looked up last, and the record found.
+        let mut last: Option<(&[u8], &'static Entry)> = None;
         while self.requests.len() < max_requests {
             found = scanner.scan(buf, limits, &mut self.spans, large);
             if found != Found::Request {
                 break;
             }
             let request = Request::new(buf, large, &self.spans[first_span..]);
-            let resolved = dispatch::resolve(request);
+            let name = match self.spans.get(first_span) {
+                Some(&Span::Buffered { start, len }) => Some(&buf[start as usize..][..len as usize]),
+                _ => None,
+            };
+            let resolved = match last {
+                Some((last_name, entry)) if name == Some(last_name) => Resolved::Command(entry),
+                _ => dispatch::resolve(request),
+            };
+            if let (Some(name), Resolved::Command(entry)) = (name, resolved)
+                && entry.parent.is_none()
+                && entry.subcommands.is_empty()
+            {
+                last = Some((name, entry));
+            }
             let first_key = self.keys.len();
             dispatch::hash_keys(server, resolved, request, &mut self.keys);
             self.requests.push(Prepared {
@@ -76,14 +91,23 @@ impl Batch {
             });
             first_span = self.spans.len();
         }
+        self.prefetched = 0;
         if self.requests.len() > 1 || self.keys.len() > 1 {
             let shards = server.keyspace.shards(db);
-            let fetched = &self.keys[..self.keys.len().min(MAX_PREFETCHED_KEYS)];
-            for key in fetched {
-                shards.prefetch_bucket(key.hash);
+            let fetched = &self.keys[..self.keys.len().min(MAX_FETCHED_AHEAD)];
+            // A key that was fetched just now, as in a run of requests for one hot key, is not fetched again: to
+            // fetch takes the lock of the shard.
+            let repeats = |at: usize| at > 0 && fetched[at].hash == fetched[at - 1].hash;
+            for (at, key) in fetched.iter().enumerate() {
+                if !repeats(at) {
+                    shards.prefetch_bucket(key.hash);
+                    self.prefetched += 1;
+                }
             }
-            for key in fetched {
-                shards.prefetch_entry(key.hash);
+            for (at, key) in fetched.iter().enumerate() {
+                if !repeats(at) {
+                    shards.prefetch_entry(key.hash);
+                }
             }
         }
         found
@@ -91,6 +115,11 @@ impl Batch {
 
     pub fn len(&self) -> usize {
         self.requests.len()
+    }
+
+    /// How many keys were fetched from memory in advance.
+    pub fn prefetched_keys(&self) -> usize {
+        self.prefetched
     }
 
     pub fn is_empty(&self) -> bool {

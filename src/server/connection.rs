@@ -3,10 +3,13 @@
 //! All of a turn happens without waiting, in the worker's scratch space: receive what there is, prepare and
 //! run the requests in it, send all replies with one write. What does not fit (an incomplete request, replies
 //! that the socket does not take) moves to buffers of the connection, which a connection without such
-//! remainders does not have. While replies wait, nothing more is read: a slow reader is slowed down, not
-//! buffered for.
+//! remainders does not have.
+//!
+//! A client may send a long pipeline before it reads the first reply, so requests are read on while replies
+//! wait; but only up to [`MAX_WAITING_BYTES`] of them. From there on a slow reader is slowed down, not buffered
+//! for.
 
-use super::housekeeping::refuse_output;
+use super::housekeeping::KEEP_INPUT_ROOM_BYTES;
 use super::output::{self, Output};
 use super::settings::Settings;
 use super::stream::Stream;
@@ -32,6 +35,10 @@ use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 /// Replies are sent when they have grown to this size, even in the middle of a batch.
 const FLUSH_BYTES: usize = 256 * 1024;
 
+/// While this much output waits, nothing is read. Enough for the replies to any pipeline that a client would
+/// send in one piece (six million times OK), and bounded, which Redis by default is not.
+const MAX_WAITING_BYTES: usize = 32 * 1024 * 1024;
+
 /// A worker's reply buffer keeps at most this much memory between turns.
 const KEEP_REPLY_BYTES: usize = 512 * 1024;
 
@@ -39,8 +46,13 @@ const KEEP_REPLY_BYTES: usize = 512 * 1024;
 /// place.
 const MAX_COPIED_REMAINDER_BYTES: usize = READ_BYTES / 2;
 
-/// A large argument's buffer starts with at most this size and doubles while data really arrives.
-const FIRST_LARGE_BYTES: usize = 1024 * 1024;
+/// A large argument's buffer starts with at most this size, an argument of 1 MB with its terminator, and
+/// doubles while data really arrives.
+const FIRST_LARGE_BYTES: usize = 1024 * 1024 + 2;
+
+/// Memory for incomplete requests is taken in at least this size: whoever sends one in pieces will do so
+/// again.
+const MIN_REMAINDER_BYTES: usize = 16 * 1024;
 
 /// A request that waits for the end of a CLIENT PAUSE.
 struct Deferred {
@@ -162,25 +174,25 @@ impl Connection {
 
     /// One turn: sends what waits, receives, runs, sends.
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Step>> {
-        if self.session.client.is_killed() {
+        if self.session.client.has_signals() && self.obey_signals() {
             return Poll::Ready(Ok(Step::Close));
         }
+        let ends = self.closing || self.worker.server.shutdown.is_stopping();
         if !self.output.is_empty() {
-            let waiting = self.output.bytes();
-            let polled = self.output.poll_send(cx, &mut self.stream);
-            self.count_output((waiting - self.output.bytes()) as u64);
-            if polled.is_pending() {
-                self.publish();
+            match self.send_output(cx) {
+                Poll::Ready(sent) => sent?,
+                Poll::Pending if ends || self.output.bytes() >= MAX_WAITING_BYTES => return Poll::Pending,
+                Poll::Pending => {}
             }
-            ready!(polled)?;
         }
-        if self.closing || self.worker.server.shutdown.is_stopping() {
+        if ends {
             return Poll::Ready(Ok(Step::Close));
         }
         let worker = self.worker.clone();
         let mut scratch = worker.scratch.borrow_mut();
         let scratch = &mut *scratch;
         let settings = worker.settings.get(&worker.server.config);
+        let (started, commands) = (worker.clock.raw(), worker.totals().commands.get());
         scratch.out.set_proto(self.session.proto);
         let result = if self.deferred.is_some() {
             self.run_deferred(cx, scratch)
@@ -193,7 +205,40 @@ impl Connection {
         scratch.out.clear(KEEP_REPLY_BYTES);
         scratch.large.clear();
         memory::publish();
+        let counters = worker.server.counters.worker(worker.id);
+        let nanos = worker.clock.delta_as_nanos(started, worker.clock.raw());
+        counters.totals.turns.add(1);
+        counters.totals.turn_nanos.add(nanos);
+        counters.longest_turn_nanos.raise(nanos);
+        counters.most_commands.raise(counters.totals.commands.get().wrapping_sub(commands));
         Poll::Ready(result)
+    }
+
+    /// Does what others asked the connection for; true if it has to close.
+    #[cold]
+    fn obey_signals(&mut self) -> bool {
+        if self.session.client.take_trim() {
+            self.remainder.shrink_to_fit();
+            if let Some(receiving) = &mut self.receiving {
+                // Without any room left, the next look for data would make some again.
+                receiving.data.shrink_to(receiving.data.len() + KEEP_INPUT_ROOM_BYTES);
+            }
+            self.publish();
+        }
+        self.session.client.is_killed()
+    }
+
+    /// Sends replies that wait; ready when there are none left.
+    fn send_output(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let before = self.output.bytes();
+        let polled = self.output.poll_send(cx, &mut self.stream);
+        let sent = before - self.output.bytes();
+        if sent > 0 {
+            self.count_output(sent as u64);
+            self.session.client.last_active_ms.store(unix_ms(), Ordering::Relaxed);
+            self.publish();
+        }
+        polled
     }
 
     fn receive(
@@ -203,8 +248,17 @@ impl Connection {
         settings: Settings,
     ) -> Poll<io::Result<Step>> {
         if self.receiving.is_some() {
-            if !ready!(self.receive_large(cx))? {
+            let complete = ready!(self.receive_large(cx))?;
+            let received = self.receiving.as_ref().map_or(0, |receiving| receiving.data.len());
+            if received > settings.query_limit_bytes {
+                return Poll::Ready(Ok(self.refuse_query(received)));
+            }
+            if !complete {
                 return Poll::Ready(Ok(Step::Continue { more: false }));
+            }
+            if let Some(receiving) = self.receiving.take() {
+                let Connection { scanner, partial_spans, partial_large, .. } = self;
+                scanner.large_received(receiving.data, partial_spans, partial_large);
             }
             let remainder = std::mem::take(&mut self.remainder);
             return Poll::Ready(self.process_owned(cx, scratch, remainder, settings, false));
@@ -223,7 +277,7 @@ impl Connection {
             // SAFETY: the reader has initialised this many bytes behind the vector's end.
             unsafe { self.remainder.set_len(kept + received) };
             if received == 0 {
-                return Poll::Ready(Ok(Step::Close));
+                return Poll::Ready(Ok(self.end_of_input()));
             }
             self.count_input(received);
             let remainder = std::mem::take(&mut self.remainder);
@@ -236,7 +290,7 @@ impl Connection {
         let result = match polled {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Ready(Ok(())) if received == 0 => Poll::Ready(Ok(Step::Close)),
+            Poll::Ready(Ok(())) if received == 0 => Poll::Ready(Ok(self.end_of_input())),
             Poll::Ready(Ok(())) => {
                 self.count_input(received);
                 read[..kept].copy_from_slice(&self.remainder);
@@ -251,6 +305,16 @@ impl Connection {
         };
         scratch.read = read;
         result
+    }
+
+    /// The client sends nothing more. It still gets the replies that wait.
+    #[cold]
+    fn end_of_input(&mut self) -> Step {
+        if self.output.is_empty() {
+            return Step::Close;
+        }
+        self.closing = true;
+        Step::Continue { more: false }
     }
 
     fn process_owned(
@@ -277,13 +341,16 @@ impl Connection {
         Step::Close
     }
 
-    /// Receives a part of a large argument; true when it is complete.
+    /// Receives a part of a large argument; true when all of it is there.
     fn receive_large(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let Some(receiving) = &mut self.receiving else { return Poll::Ready(Ok(true)) };
         let total = receiving.total_bytes;
         let data = &mut receiving.data;
         if data.len() == data.capacity() {
-            data.reserve_exact(total.min(data.capacity() * 2) - data.len());
+            let larger = (data.capacity() * 2).max(MIN_REMAINDER_BYTES);
+            data.reserve_exact(total.min(larger) - data.len());
+            // What the connection takes is looked at before more is received.
+            return Poll::Ready(Ok(false));
         }
         let len = data.len();
         let room = (total - len).min(data.capacity() - len);
@@ -297,9 +364,7 @@ impl Connection {
         }
         let complete = data.len() == total;
         self.count_input(received);
-        if complete && let Some(receiving) = self.receiving.take() {
-            self.scanner.large_received(receiving.data, &mut self.partial_spans, &mut self.partial_large);
-        }
+        self.session.client.last_active_ms.store(unix_ms(), Ordering::Relaxed);
         Poll::Ready(Ok(complete))
     }
 
@@ -322,7 +387,15 @@ impl Connection {
                 Limits { max_bulk_bytes: settings.max_bulk_bytes, authenticated: self.session.authenticated };
             let Scratch { batch, large, out, .. } = scratch;
             let found = batch.fill(server, self.session.db, &mut self.scanner, buf, large, limits);
-            let mut dispatcher = Dispatcher::new(server, worker.id, &worker.clock, unix_ms());
+            let now_ms = unix_ms();
+            if batch.is_empty() {
+                self.session.client.last_active_ms.store(now_ms, Ordering::Relaxed);
+            } else if batch.prefetched_keys() > 0 {
+                let totals = worker.totals();
+                totals.prefetch_batches.add(1);
+                totals.prefetched_keys.add(batch.prefetched_keys() as u64);
+            }
+            let mut dispatcher = Dispatcher::new(server, worker.id, &worker.clock, now_ms);
             for index in 0..batch.len() {
                 let (request, resolved, keys) = batch.get(index, buf, large);
                 let flow = dispatcher.run(&mut self.session, out, request, resolved, keys);
@@ -330,27 +403,20 @@ impl Connection {
                     let args = request.iter().map(Bytes::copy_from_slice).collect();
                     self.deferred = Some(Deferred { args, is_write });
                     self.put_back(&buf[batch.end(index)..]);
-                    self.flush(cx, scratch)?;
+                    self.flush(cx, &scratch.out)?;
                     return Ok(Step::AwaitPause { is_write });
                 }
                 if self.session.next != Next::Continue {
                     self.put_back(&buf[batch.end(index)..]);
                     return self.after_command(cx, scratch);
                 }
-                let waiting = out.len() + self.output.bytes();
-                if settings.exceeds_hard_limit(waiting) {
-                    refuse_output(&worker, &self.session.client, waiting);
-                    return Ok(Step::Close);
+                if self.output_exceeds(out, settings) {
+                    return Ok(self.refuse_output(out.len() + self.output.bytes()));
                 }
                 if out.len() >= FLUSH_BYTES {
-                    let sent = output::try_send(cx, &mut self.stream, out)?;
-                    self.count_output(sent as u64);
-                    let blocked = sent < out.len();
-                    if blocked {
-                        self.output.queue(out, sent);
-                    }
+                    self.flush(cx, out)?;
                     out.clear(KEEP_REPLY_BYTES);
-                    if blocked {
+                    if self.output.bytes() >= MAX_WAITING_BYTES {
                         self.put_back(&buf[batch.end(index)..]);
                         return Ok(Step::Continue { more: false });
                     }
@@ -370,7 +436,7 @@ impl Connection {
                     if self.remainder.len() > settings.query_limit_bytes {
                         return Ok(self.refuse_query(self.remainder.len()));
                     }
-                    self.flush(cx, scratch)?;
+                    self.flush(cx, &scratch.out)?;
                     return Ok(Step::Continue { more: false });
                 }
                 Found::Large(total_bytes) => {
@@ -380,7 +446,7 @@ impl Connection {
                     data.extend_from_slice(&buf[position..]);
                     debug_assert!(data.len() < total_bytes && total_bytes > LARGE_ARG_FROM_BYTES);
                     self.receiving = Some(Receiving { data, total_bytes });
-                    self.flush(cx, scratch)?;
+                    self.flush(cx, &scratch.out)?;
                     return Ok(Step::Continue { more: false });
                 }
                 Found::Broken(error) => {
@@ -388,7 +454,7 @@ impl Connection {
                     out.error([b"ERR Protocol error: ".as_slice(), &error.message()].concat());
                     tracing::debug!("Protocol error ({error}) from client id={}", self.session.client.id);
                     self.closing = true;
-                    self.flush(cx, scratch)?;
+                    self.flush(cx, &scratch.out)?;
                     return Ok(Step::Continue { more: false });
                 }
             }
@@ -398,7 +464,7 @@ impl Connection {
     /// Keeps an incomplete request for the next turn: its bytes from `start` to `end`, its spans, its large
     /// arguments.
     fn keep(&mut self, buf: &[u8], start: usize, end: usize, partial: &[Span], large: &[Bytes]) {
-        self.remainder.extend_from_slice(&buf[start..end]);
+        self.keep_bytes(&buf[start..end]);
         self.scanner.shift(start);
         for span in partial {
             self.partial_spans.push(match *span {
@@ -409,14 +475,23 @@ impl Connection {
                 }
             });
         }
-        if self.remainder.is_empty() {
-            self.remainder = Vec::new();
+    }
+
+    /// Appends to the remainder.
+    #[inline]
+    fn keep_bytes(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
         }
+        if self.remainder.capacity() == 0 {
+            self.remainder.reserve_exact(bytes.len().max(MIN_REMAINDER_BYTES));
+        }
+        self.remainder.extend_from_slice(bytes);
     }
 
     /// Keeps requests that were not run, to be scanned again from their beginning.
     fn put_back(&mut self, rest: &[u8]) {
-        self.remainder.extend_from_slice(rest);
+        self.keep_bytes(rest);
         self.unprocessed = !rest.is_empty();
         self.scanner = Scanner::new();
     }
@@ -446,30 +521,54 @@ impl Connection {
             Next::CloseNow => return Ok(Step::Close),
             Next::CloseAfterReply => {
                 self.closing = true;
-                self.flush(cx, scratch)?;
+                self.flush(cx, &scratch.out)?;
             }
             Next::AwaitShutdown => {
-                self.flush(cx, scratch)?;
+                self.flush(cx, &scratch.out)?;
                 return Ok(Step::AwaitShutdown);
             }
-            Next::Continue => self.flush(cx, scratch)?,
+            Next::Continue => self.flush(cx, &scratch.out)?,
         }
         Ok(Step::Continue { more: false })
     }
 
     /// Sends the worker's reply buffer; what the socket does not take is queued.
     #[inline]
-    fn flush(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> io::Result<()> {
-        let out = &mut scratch.out;
+    fn flush(&mut self, cx: &mut Context<'_>, out: &Reply) -> io::Result<()> {
         if out.is_empty() {
             return Ok(());
         }
+        self.note_reply(out.len());
         let sent = if self.output.is_empty() { output::try_send(cx, &mut self.stream, out)? } else { 0 };
         self.count_output(sent as u64);
         if sent < out.len() {
             self.output.queue(out, sent);
         }
         Ok(())
+    }
+
+    #[inline]
+    fn output_exceeds(&self, out: &Reply, settings: Settings) -> bool {
+        settings.output_hard_bytes != 0
+            && self.session.client.output_beyond_buffer(out.len() + self.output.bytes())
+                > settings.output_hard_bytes
+    }
+
+    /// A turn replies this many bytes.
+    #[inline]
+    fn note_reply(&self, bytes: usize) {
+        let peak = &self.session.client.reply_peak_bytes;
+        if bytes > peak.load(Ordering::Relaxed) {
+            peak.store(bytes, Ordering::Relaxed);
+        }
+    }
+
+    #[cold]
+    fn refuse_output(&self, bytes: usize) -> Step {
+        self.worker.totals().output_buffer_disconnections.add(1);
+        let id = self.session.client.id;
+        tracing::warn!("Client id={id} omem={bytes} closed for overcoming of output buffer limits.");
+        Step::Close
     }
 
     #[inline]
@@ -492,19 +591,39 @@ impl Connection {
     #[inline]
     fn publish(&self) {
         let client = &self.session.client;
-        let receiving = self.receiving.as_ref().map_or(0, |r| r.data.capacity());
-        let query_bytes = self.remainder.len();
-        client.query_bytes.store(query_bytes, Ordering::Relaxed);
-        client.query_free_bytes.store(self.remainder.capacity() - query_bytes, Ordering::Relaxed);
-        client.args_bytes.store(receiving, Ordering::Relaxed);
+        // While a large argument arrives, it is what waits for input; what came before it are arguments.
+        let (input, args_bytes) = match &self.receiving {
+            None => (&self.remainder, 0),
+            Some(receiving) => (&receiving.data, self.remainder.capacity()),
+        };
+        client.query_bytes.store(input.len(), Ordering::Relaxed);
+        client.query_free_bytes.store(input.capacity() - input.len(), Ordering::Relaxed);
+        client.args_bytes.store(args_bytes, Ordering::Relaxed);
         client.output_bytes.store(self.output.bytes(), Ordering::Relaxed);
         client.output_chunks.store(self.output.chunks(), Ordering::Relaxed);
+        let large_bytes: usize = self.partial_large.iter().map(Bytes::len).sum();
         let memory = size_of::<Connection>()
             + size_of::<Client>()
-            + self.remainder.capacity()
-            + receiving
+            + input.capacity()
+            + args_bytes
+            + large_bytes
             + self.output.bytes();
-        client.memory_bytes.store(memory, Ordering::Relaxed);
+        let before = client.memory_bytes.load(Ordering::Relaxed);
+        if memory != before {
+            client.memory_bytes.store(memory, Ordering::Relaxed);
+            if memory > before {
+                self.note_growth(memory - before);
+            }
+        }
+    }
+
+    /// Has clients evicted if all together have become too large.
+    #[cold]
+    fn note_growth(&self, bytes: usize) {
+        let server = &self.worker.server;
+        if let Some(limit) = self.worker.settings.get(&server.config).clients_limit_bytes {
+            server.clients.grown(bytes, limit);
+        }
     }
 }
 

@@ -1,83 +1,128 @@
-//! What a worker does for its connections once a second, traffic or not: ends those that are idle for longer
-//! than `timeout` allows, and those that leave more replies unread than `client-output-buffer-limit` allows.
+//! What is done for clients by time, not by request: closing idle ones and those that do not read, giving
+//! back buffers, keeping the memory of all within `maxmemory-clients`.
+//!
+//! Every client is looked at once a second or more often, a share of them in each turn, so that many clients
+//! do not make one turn long. This only reads the clients' public records and signals their connections.
 
-use super::worker::Worker;
-use crate::keyspace::unix_ms;
-use crate::memory;
-use crate::state::Client;
-use std::collections::HashMap;
-use std::rc::Rc;
+use crate::config::value::{OutputLimit, OutputLimits};
+use crate::state::clients::{ClientClass, MAX_REPLY_BUFFER_BYTES, MIN_REPLY_BUFFER_BYTES};
+use crate::state::{Client, Server};
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
 
-/// As often as Redis looks at each client.
-const PERIOD: Duration = Duration::from_secs(1);
+/// Clients looked at in a turn, if there are as many (Redis's figure).
+const MIN_CLIENTS_PER_TURN: usize = 5;
 
-/// Runs until the worker ends.
-pub async fn run(worker: Rc<Worker>) {
-    let mut soft_limit = SoftLimit::default();
-    loop {
-        tokio::time::sleep(PERIOD).await;
-        memory::publish();
-        let config = &worker.server.config;
-        let settings = worker.settings.get(config);
-        let timeout_secs = config.timeout() as i64;
-        if timeout_secs == 0 && settings.output_hard_bytes == 0 && settings.output_soft_bytes == 0 {
-            continue;
+/// After this time without traffic a client's input buffer is given back, milliseconds (Redis's figure).
+const KEEP_INPUT_BUFFER_MS: i64 = 2000;
+
+/// Free room of this size is not worth giving back, bytes (Redis's figure).
+pub const KEEP_INPUT_ROOM_BYTES: usize = 4 * 1024;
+
+/// Goes round the clients.
+#[derive(Default)]
+pub struct Housekeeping {
+    /// Number of the client that was looked at last.
+    last_id: u64,
+}
+
+impl Housekeeping {
+    /// One of `turns_per_second` turns.
+    pub fn turn(&mut self, server: &Server, turns_per_second: usize, now_ms: i64) {
+        let count = server.clients.count().div_ceil(turns_per_second).max(MIN_CLIENTS_PER_TURN);
+        let mut clients = server.clients.after(self.last_id, count);
+        self.last_id = clients.last().map_or(0, |client| client.id);
+        if clients.len() < count {
+            // The end of the table: on with its beginning, but with nobody twice in a turn.
+            let first_id = clients.first().map_or(u64::MAX, |client| client.id);
+            let mut more = server.clients.after(0, count - clients.len());
+            more.retain(|client| client.id < first_id);
+            self.last_id = more.last().map_or(self.last_id, |client| client.id);
+            clients.append(&mut more);
         }
-        let clients = worker.server.clients.all();
-        let own = clients.iter().filter(|client| client.worker == worker.id);
-        let now_ms = unix_ms();
-        let mut waiting = Vec::new();
-        for client in own {
-            if timeout_secs != 0 && (now_ms - client.last_active_ms.load(Relaxed)) / 1000 > timeout_secs {
+        let limits = server.config.client_output_buffer_limit();
+        let timeout_ms = server.config.timeout() as i64 * 1000;
+        for client in &clients {
+            if is_idle(client, timeout_ms, now_ms) {
                 tracing::debug!("Closing idle client");
                 client.kill();
-                continue;
-            }
-            let bytes = client.output_bytes.load(Relaxed);
-            if settings.exceeds_hard_limit(bytes) {
-                refuse_output(&worker, client, bytes);
-            } else if settings.exceeds_soft_limit(bytes) {
-                waiting.push(client);
+            } else if exceeds_soft_limit(client, &limits, now_ms) {
+                server.counters.housekeeping.output_buffer_disconnections.add(1);
+                let (id, bytes) = (client.id, client.output_bytes.load(Relaxed));
+                tracing::warn!("Client id={id} omem={bytes} closed for overcoming of output buffer limits.");
+                server.clients.kill(client);
+            } else {
+                trim_input(client, now_ms);
+                fit_reply_buffer(server, client, now_ms);
             }
         }
-        let allowed = Duration::from_secs(settings.output_soft_secs.max(0) as u64);
-        soft_limit.check(waiting, allowed, Instant::now(), |client| {
-            refuse_output(&worker, client, client.output_bytes.load(Relaxed));
-        });
+        if let Some(limit) = server.config.max_client_bytes() {
+            server.clients.evict(limit);
+        }
     }
 }
 
-/// Ends a connection whose client does not take its replies.
-pub fn refuse_output(worker: &Worker, client: &Client, bytes: usize) {
-    worker.totals().output_buffer_disconnections.add(1);
-    tracing::warn!("Client id={} omem={bytes} closed for overcoming of output buffer limits.", client.id);
-    client.kill();
+/// Whether the client has been silent for longer than `timeout_ms`. 0 is no limit.
+fn is_idle(client: &Client, timeout_ms: i64, now_ms: i64) -> bool {
+    timeout_ms != 0
+        && !client.paused.load(Relaxed)
+        && now_ms - client.last_active_ms.load(Relaxed) > timeout_ms
 }
 
-/// Since when clients are above the soft limit, by their ids.
-#[derive(Default)]
-struct SoftLimit(HashMap<u64, Instant>);
+/// The output limits of a class of clients.
+pub fn output_limit(limits: &OutputLimits, class: ClientClass) -> OutputLimit {
+    match class {
+        ClientClass::Normal => limits.normal,
+        ClientClass::Replica => limits.replica,
+        ClientClass::Pubsub => limits.pubsub,
+    }
+}
 
-impl SoftLimit {
-    /// `above` are all clients above the limit now; those that have been so for too long are refused.
-    fn check<'a>(
-        &mut self,
-        above: impl IntoIterator<Item = &'a std::sync::Arc<Client>>,
-        allowed: Duration,
-        now: Instant,
-        mut refuse: impl FnMut(&Client),
-    ) {
-        let before = std::mem::take(&mut self.0);
-        for client in above {
-            let since = before.get(&client.id).copied().unwrap_or(now);
-            if now - since > allowed {
-                refuse(client);
-            } else {
-                self.0.insert(client.id, since);
-            }
+/// Whether the client's output has been over its soft limit for too long.
+fn exceeds_soft_limit(client: &Client, limits: &OutputLimits, now_ms: i64) -> bool {
+    let limit = output_limit(limits, client.class());
+    let waiting = client.output_beyond_buffer(client.output_bytes.load(Relaxed));
+    if limit.soft_bytes == 0 || waiting as u64 <= limit.soft_bytes {
+        client.over_soft_limit_since_ms.store(0, Relaxed);
+        return false;
+    }
+    let since_ms = match client.over_soft_limit_since_ms.load(Relaxed) {
+        0 => {
+            client.over_soft_limit_since_ms.store(now_ms, Relaxed);
+            now_ms
         }
+        since_ms => since_ms,
+    };
+    now_ms - since_ms > limit.soft_seconds.saturating_mul(1000)
+}
+
+/// Has input buffers given back that have been without use.
+fn trim_input(client: &Client, now_ms: i64) {
+    let unused = now_ms - client.last_active_ms.load(Relaxed) > KEEP_INPUT_BUFFER_MS;
+    if unused && client.query_free_bytes.load(Relaxed) > KEEP_INPUT_ROOM_BYTES {
+        client.trim();
+    }
+}
+
+/// Makes the share of the output that counts as the reply buffer follow the size of the replies, as Redis
+/// does with the buffer that each of its clients has.
+fn fit_reply_buffer(server: &Server, client: &Client, now_ms: i64) {
+    let switches = &server.switches;
+    if !switches.reply_resizing.load(Relaxed) {
+        return;
+    }
+    let size = client.reply_buffer_bytes.load(Relaxed);
+    let peak = client.reply_peak_bytes.load(Relaxed).min(size);
+    if peak < size / 2 && size > MIN_REPLY_BUFFER_BYTES {
+        client.reply_buffer_bytes.store((peak + 1).max(MIN_REPLY_BUFFER_BYTES), Relaxed);
+        server.counters.housekeeping.reply_buffer_shrinks.add(1);
+    } else if peak == size && size < MAX_REPLY_BUFFER_BYTES {
+        client.reply_buffer_bytes.store((size * 2).min(MAX_REPLY_BUFFER_BYTES), Relaxed);
+        server.counters.housekeeping.reply_buffer_expands.add(1);
+    }
+    let reset_ms = switches.reply_peak_reset_ms.load(Relaxed);
+    if reset_ms >= 0 && now_ms - client.reply_peak_since_ms.load(Relaxed) > reset_ms {
+        client.reply_peak_bytes.store(client.output_bytes.load(Relaxed), Relaxed);
+        client.reply_peak_since_ms.store(now_ms, Relaxed);
     }
 }
 
@@ -85,27 +130,53 @@ impl SoftLimit {
 mod tests {
     use super::*;
     use crate::state::clients::Transport;
-    use std::sync::Arc;
+
+    fn client() -> Client {
+        Client::new(1, Transport::Tcp, "1.2.3.4:5".into(), "0.0.0.0:6".into(), 3, 0)
+    }
 
     #[test]
-    fn soft_limits_count_from_the_first_time_without_a_break() {
-        let client = |id| Arc::new(Client::new(id, Transport::Tcp, String::new(), String::new(), 0, 0));
-        let allowed = Duration::from_secs(2);
-        let mut limit = SoftLimit::default();
-        let begin = Instant::now();
-        let mut refused_at = |second: u64, ids: &[u64]| {
-            let clients: Vec<_> = ids.iter().map(|id| client(*id)).collect();
-            let mut refused = Vec::new();
-            let now = begin + Duration::from_secs(second);
-            limit.check(&clients, allowed, now, |client| refused.push(client.id));
-            refused
+    fn the_soft_limit_is_one_of_time() {
+        let client = client();
+        let limit = OutputLimit { hard_bytes: 0, soft_bytes: 1000, soft_seconds: 3 };
+        let limits = OutputLimits { normal: limit, replica: limit, pubsub: limit };
+        let over = |output_bytes: usize, now_ms| {
+            client.output_bytes.store(output_bytes, Relaxed);
+            exceeds_soft_limit(&client, &limits, now_ms)
         };
-        assert_eq!(refused_at(0, &[1, 2]), []);
-        assert_eq!(refused_at(1, &[1, 3]), []);
-        assert_eq!(refused_at(2, &[1, 2, 3]), []);
-        assert_eq!(refused_at(3, &[1, 2, 3]), [1]);
-        assert_eq!(refused_at(4, &[2, 3]), [3]);
-        assert_eq!(refused_at(5, &[2]), [2]);
-        assert!(limit.0.is_empty());
+        let buffered = MAX_REPLY_BUFFER_BYTES;
+        assert!(!over(buffered + 1000, 1_000));
+        assert!(!over(buffered + 1001, 2_000));
+        assert!(!over(buffered + 9000, 5_000));
+        assert!(over(buffered + 9000, 5_001));
+        // Below the limit in between: the time starts anew.
+        assert!(!over(0, 5_002));
+        assert!(!over(buffered + 9000, 9_000));
+        assert!(!over(buffered + 9000, 12_000));
+        assert!(over(buffered + 9000, 12_001));
+    }
+
+    #[test]
+    fn idle_clients_but_no_paused_ones_are_closed() {
+        let client = client();
+        let start_ms = client.last_active_ms.load(Relaxed);
+        assert!(!is_idle(&client, 0, start_ms + 100_000));
+        assert!(!is_idle(&client, 1000, start_ms + 1000));
+        assert!(is_idle(&client, 1000, start_ms + 1001));
+        client.paused.store(true, Relaxed);
+        assert!(!is_idle(&client, 1000, start_ms + 1001));
+    }
+
+    #[test]
+    fn buffers_without_use_are_given_back() {
+        let trimmed = |free: usize, idle_ms: i64| {
+            let client = client();
+            client.query_free_bytes.store(free, Relaxed);
+            trim_input(&client, client.last_active_ms.load(Relaxed) + idle_ms);
+            client.take_trim()
+        };
+        assert!(!trimmed(16_000, 2000));
+        assert!(trimmed(16_000, 2001));
+        assert!(!trimmed(KEEP_INPUT_ROOM_BYTES, 2001));
     }
 }

@@ -16,6 +16,7 @@ pub mod worker;
 
 use crate::command::table;
 use crate::config::Config;
+use crate::config::choice::shutdown as words;
 use crate::keyspace::{Keyspace, unix_ms};
 use crate::memory;
 use crate::observe::latency::LatencyMonitor;
@@ -35,8 +36,8 @@ use tokio::sync::mpsc;
 /// Connections get this long to send what is written when the server stops.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// Builds the shared state of a server with this configuration.
-pub fn build(config: Config, config_file: Option<PathBuf>, log: Log) -> Server {
+/// Builds the shared state of a server with this configuration. `program` is how it was called.
+pub fn build(config: Config, config_file: Option<PathBuf>, log: Log, program: String) -> Server {
     let workers = config.io_threads();
     let executable = std::env::current_exe().map(|p| p.display().to_string()).unwrap_or_default();
     let slowlog = Slowlog::new(config.slowlog_max_len() as usize);
@@ -45,6 +46,7 @@ pub fn build(config: Config, config_file: Option<PathBuf>, log: Log) -> Server {
         config,
         config_file,
         executable,
+        program,
         log,
         clients: Clients::default(),
         counters: Counters::new(workers, table::table().all.len()),
@@ -53,6 +55,7 @@ pub fn build(config: Config, config_file: Option<PathBuf>, log: Log) -> Server {
         pause: Default::default(),
         shutdown: Shutdown::default(),
         listening: Default::default(),
+        switches: Default::default(),
         run_id: random_id(),
         replication_id: random_id().into(),
         started: Instant::now(),
@@ -64,7 +67,7 @@ pub fn build(config: Config, config_file: Option<PathBuf>, log: Log) -> Server {
 }
 
 /// Serves until somebody asks for the end. Returns the process's exit code.
-pub fn run(config: Config, config_file: Option<PathBuf>, log: Log) -> i32 {
+pub fn run(config: Config, config_file: Option<PathBuf>, log: Log, program: String) -> i32 {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -72,14 +75,14 @@ pub fn run(config: Config, config_file: Option<PathBuf>, log: Log) -> i32 {
             return 1;
         }
     };
-    let code = runtime.block_on(serve(config, config_file, log));
+    let code = runtime.block_on(serve(config, config_file, log, program));
     // A client that takes nothing must not keep the process from ending.
     runtime.shutdown_background();
     code
 }
 
-async fn serve(config: Config, config_file: Option<PathBuf>, log: Log) -> i32 {
-    let server = Arc::new(build(config, config_file, log));
+async fn serve(config: Config, config_file: Option<PathBuf>, log: Log, program: String) -> i32 {
+    let server = Arc::new(build(config, config_file, log, program));
     server.apply_settings();
     let listeners = match listener::open(&server.config) {
         Ok(listeners) if listeners.is_empty() => {
@@ -115,6 +118,7 @@ async fn serve(config: Config, config_file: Option<PathBuf>, log: Log) -> i32 {
     }
     let mut addresses: Vec<String> = listeners.iter().map(|listener| listener.address().0).collect();
     banner::print(&server, &addresses);
+    server.show_title();
     addresses.clear();
     memory::mark_startup();
     let accepting = tokio::spawn(listener::serve_all(server.clone(), senders.clone(), listeners));
@@ -139,6 +143,26 @@ async fn serve(config: Config, config_file: Option<PathBuf>, log: Log) -> i32 {
     0
 }
 
+/// Does what `shutdown-on-sigterm` or `shutdown-on-sigint` says, of which these are the words.
+fn shut_down_by_signal(server: &Server, words: u8) {
+    let has = |word: u8| words & word != 0;
+    let request = shutdown::Request {
+        save: match (has(words::SAVE), has(words::NOSAVE)) {
+            (true, _) => Some(true),
+            (_, true) => Some(false),
+            _ => None,
+        },
+        now: has(words::NOW),
+        force: has(words::FORCE),
+    };
+    // Whoever insists on saving must not lose what cannot be saved.
+    if request.save == Some(true) && !request.force {
+        tracing::warn!("Errors trying to shut down the server: this version cannot save data");
+        return;
+    }
+    server.shutdown.request(request);
+}
+
 /// Waits for SHUTDOWN or a signal.
 async fn until_shutdown(server: &Server) {
     let (mut terminate, mut interrupt) =
@@ -157,11 +181,11 @@ async fn until_shutdown(server: &Server) {
             _ = &mut asked => break,
             _ = terminate.recv() => {
                 tracing::warn!("Received SIGTERM scheduling shutdown...");
-                server.shutdown.request(shutdown::Request::default());
+                shut_down_by_signal(server, server.config.shutdown_on_sigterm());
             }
             _ = interrupt.recv() => {
                 tracing::warn!("Received SIGINT scheduling shutdown...");
-                server.shutdown.request(shutdown::Request::default());
+                shut_down_by_signal(server, server.config.shutdown_on_sigint());
             }
         }
     }

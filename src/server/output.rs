@@ -11,10 +11,16 @@ use tokio::io::AsyncWrite;
 /// At most this many chunks go into one vectored write; the system allows 1024.
 const MAX_SLICES: usize = 64;
 
+/// Small replies are gathered in chunks of about this size, so that the queue costs little more than its bytes.
+const GATHER_BYTES: usize = 16 * 1024;
+
 /// Bytes on their way to a slow reader.
 #[derive(Default)]
 pub struct Output {
     chunks: VecDeque<Bytes>,
+    /// Comes after the chunks: small replies that are being gathered.
+    tail: Vec<u8>,
+    /// Of the chunks and the tail.
     bytes: usize,
 }
 
@@ -24,11 +30,11 @@ impl Output {
     }
 
     pub fn chunks(&self) -> usize {
-        self.chunks.len()
+        self.chunks.len() + usize::from(!self.tail.is_empty())
     }
 
     pub fn is_empty(&self) -> bool {
-        self.chunks.is_empty()
+        self.bytes == 0
     }
 
     /// Queues what is left of `reply` after its first `sent` bytes.
@@ -39,13 +45,25 @@ impl Output {
                 sent -= len;
                 continue;
             }
-            let chunk = match part {
-                Part::Copied(bytes) => Bytes::copy_from_slice(&bytes[sent..]),
-                Part::Chunk(chunk) => chunk.slice(sent..),
-            };
+            self.bytes += len - sent;
+            match part {
+                Part::Copied(bytes) => self.tail.extend_from_slice(&bytes[sent..]),
+                Part::Chunk(chunk) => {
+                    self.end_tail();
+                    self.chunks.push_back(chunk.slice(sent..));
+                }
+            }
             sent = 0;
-            self.bytes += chunk.len();
-            self.chunks.push_back(chunk);
+            if self.tail.len() >= GATHER_BYTES {
+                self.end_tail();
+            }
+        }
+    }
+
+    /// Makes the tail a chunk.
+    fn end_tail(&mut self) {
+        if !self.tail.is_empty() {
+            self.chunks.push_back(std::mem::take(&mut self.tail).into());
         }
     }
 
@@ -55,7 +73,10 @@ impl Output {
         cx: &mut Context<'_>,
         stream: &mut (impl AsyncWrite + Unpin),
     ) -> Poll<io::Result<()>> {
-        while !self.chunks.is_empty() {
+        while !self.is_empty() {
+            if self.chunks.is_empty() {
+                self.end_tail();
+            }
             let mut slices = [IoSlice::new(&[]); MAX_SLICES];
             let mut count = 0;
             for (slice, chunk) in slices.iter_mut().zip(&self.chunks) {
@@ -64,7 +85,9 @@ impl Output {
             }
             match Pin::new(&mut *stream).poll_write_vectored(cx, &slices[..count]) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(Ok(sent)) => self.advance(sent),
+                Poll::Ready(Ok(sent)) => {
+                    self.advance(sent);
+                }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => return Poll::Pending,
             }

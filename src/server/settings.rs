@@ -3,9 +3,6 @@
 use crate::config::Config;
 use std::cell::Cell;
 
-/// Output up to this size does not count towards the limits: Redis keeps it in a static buffer.
-const UNCOUNTED_OUTPUT_BYTES: usize = 16 * 1024;
-
 /// The values of one moment.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Settings {
@@ -16,26 +13,8 @@ pub struct Settings {
     pub query_limit_bytes: usize,
     /// `client-output-buffer-limit normal`, bytes; 0 is none.
     pub output_hard_bytes: usize,
-    pub output_soft_bytes: usize,
-    pub output_soft_secs: i64,
-}
-
-impl Settings {
-    /// Whether a client that has this much output waiting is to be disconnected at once.
-    #[inline]
-    pub fn exceeds_hard_limit(&self, bytes: usize) -> bool {
-        exceeds(bytes, self.output_hard_bytes)
-    }
-
-    /// Whether a client may have this much output waiting only for a while.
-    pub fn exceeds_soft_limit(&self, bytes: usize) -> bool {
-        exceeds(bytes, self.output_soft_bytes)
-    }
-}
-
-#[inline]
-fn exceeds(bytes: usize, limit: usize) -> bool {
-    limit != 0 && bytes.saturating_sub(UNCOUNTED_OUTPUT_BYTES) > limit
+    /// `maxmemory-clients`, bytes.
+    pub clients_limit_bytes: Option<usize>,
 }
 
 /// A worker's copy.
@@ -62,8 +41,7 @@ impl CachedSettings {
             // Positions within the buffer are kept in 32 bits.
             query_limit_bytes: (config.client_query_buffer_limit() as usize).min(u32::MAX as usize),
             output_hard_bytes: normal.hard_bytes as usize,
-            output_soft_bytes: normal.soft_bytes as usize,
-            output_soft_secs: normal.soft_seconds,
+            clients_limit_bytes: config.max_client_bytes(),
         };
         self.0.set(Some(settings));
         settings

@@ -1,7 +1,6 @@
 //! A worker: one thread, one runtime, the connections it was given, its share of expiry.
 
 use super::connection::Connection;
-use super::housekeeping;
 use super::settings::CachedSettings;
 use super::stream::Accepted;
 use crate::memory;
@@ -13,11 +12,15 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// Bytes read from a socket at once. A worker has one such buffer: what is not a whole request moves to the
 /// connection.
 pub const READ_BYTES: usize = 64 * 1024;
+
+/// How often memory is published without traffic.
+const PUBLISH_EVERY: Duration = Duration::from_secs(1);
 
 /// A connection on its way to a worker.
 pub struct Assignment {
@@ -82,7 +85,7 @@ async fn serve(id: usize, server: Arc<Server>, mut assignments: mpsc::UnboundedR
         settings: CachedSettings::default(),
     });
     tokio::task::spawn_local(expire(worker.clone()));
-    tokio::task::spawn_local(housekeeping::run(worker.clone()));
+    tokio::task::spawn_local(publish_memory());
     let mut connections = tokio::task::JoinSet::new();
     loop {
         tokio::select! {
@@ -116,4 +119,11 @@ async fn expire(worker: Rc<Worker>) {
             memory::publish();
         })
         .await;
+}
+
+async fn publish_memory() {
+    loop {
+        tokio::time::sleep(PUBLISH_EVERY).await;
+        memory::publish();
+    }
 }

@@ -7,7 +7,7 @@ use crate::config::choice::{EvictionPolicy, LogLevel};
 use crate::config::{Change, Id};
 use crate::keyspace::access;
 use crate::observe::log::Level;
-use crate::observe::process;
+use crate::observe::{process, title};
 use std::sync::atomic::Ordering;
 
 /// Descriptors beside those of clients: listeners, files, the runtimes' own (Redis's reserve).
@@ -59,7 +59,40 @@ impl Server {
             _ => {}
         }
         self.apply_settings();
+        if matches!(change.id, Id::proc_title_template | Id::port | Id::bind) {
+            self.show_title();
+        }
+        if matches!(change.id, Id::maxmemory_clients | Id::maxmemory)
+            && let Some(limit) = self.config.max_client_bytes()
+        {
+            self.clients.evict(limit);
+        }
         Ok(())
+    }
+
+    /// Sets the process's title, unless `set-proc-title` is off.
+    pub fn show_title(&self) {
+        if !self.config.set_proc_title() {
+            return;
+        }
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let template = text(&self.config.proc_title_template());
+        let port = self.config.port();
+        title::set(&title::expand(&template, |name| match name {
+            "title" => self.program.clone(),
+            "listen-addr" => {
+                let bind = self.config.bind();
+                format!("{}:{port}", bind.first().map_or("*".to_owned(), |address| text(address)))
+            }
+            "port" => port.to_string(),
+            "tls-port" => self.config.tls_port().to_string(),
+            "unixsocket" => text(&self.config.unixsocket()),
+            "config-file" => {
+                self.config_file.as_ref().map_or(String::new(), |file| file.display().to_string())
+            }
+            // `server-mode` is said of clusters and of Sentinel only.
+            _ => String::new(),
+        }));
     }
 
     /// Sees to it that the process may open enough files for `maxclients` connections.

@@ -17,6 +17,25 @@ pub enum Transport {
     Unix,
 }
 
+/// The classes of connections that `client-output-buffer-limit` and CLIENT's TYPE tell apart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ClientClass {
+    Normal,
+    Replica,
+    Pubsub,
+}
+
+/// The reply buffer that a connection starts with and may grow to, bytes (Redis's figures).
+pub const MAX_REPLY_BUFFER_BYTES: usize = 16 * 1024;
+
+/// What it shrinks to while replies are small.
+pub const MIN_REPLY_BUFFER_BYTES: usize = 1024;
+
+/// The connection has to close.
+const KILL: u8 = 1;
+/// The connection has to give back buffers that it does not need.
+const TRIM: u8 = 2;
+
 /// What a client said of itself.
 #[derive(Clone, Default, Debug)]
 pub struct Names {
@@ -56,12 +75,21 @@ pub struct Client {
     /// Bytes that wait in the output queue, in how many chunks.
     pub output_bytes: AtomicUsize,
     pub output_chunks: AtomicUsize,
+    /// How much of the output counts as the reply buffer, and not towards the output limits. It follows the
+    /// size of the replies; the buffer itself is the worker's.
+    pub reply_buffer_bytes: AtomicUsize,
+    /// The most that one turn replied since `reply_peak_since_ms`.
+    pub reply_peak_bytes: AtomicUsize,
+    pub reply_peak_since_ms: AtomicI64,
+    /// Since when the output has been over the soft limit, Unix milliseconds; 0 if it is not.
+    pub over_soft_limit_since_ms: AtomicI64,
     /// Memory of the connection itself, buffers included.
     pub memory_bytes: AtomicUsize,
     pub total_in_bytes: AtomicU64,
     pub total_out_bytes: AtomicU64,
     pub total_commands: AtomicU64,
-    killed: AtomicBool,
+    /// [`KILL`] and [`TRIM`].
+    signals: AtomicU8,
     /// Wakes the connection's task, to look at its flags. A task's waker never changes.
     waker: OnceLock<Waker>,
 }
@@ -92,11 +120,15 @@ impl Client {
             args_bytes: AtomicUsize::new(0),
             output_bytes: AtomicUsize::new(0),
             output_chunks: AtomicUsize::new(0),
+            reply_buffer_bytes: AtomicUsize::new(MAX_REPLY_BUFFER_BYTES),
+            reply_peak_bytes: AtomicUsize::new(0),
+            reply_peak_since_ms: AtomicI64::new(now_ms),
+            over_soft_limit_since_ms: AtomicI64::new(0),
             memory_bytes: AtomicUsize::new(0),
             total_in_bytes: AtomicU64::new(0),
             total_out_bytes: AtomicU64::new(0),
             total_commands: AtomicU64::new(0),
-            killed: AtomicBool::new(false),
+            signals: AtomicU8::new(0),
             waker: OnceLock::new(),
         }
     }
@@ -121,10 +153,38 @@ impl Client {
         self.total_commands.store(self.total_commands.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 
+    /// The connection's class. So far all clients are normal ones: the others come with replication and
+    /// publishing.
+    pub fn class(&self) -> ClientClass {
+        ClientClass::Normal
+    }
+
     /// Asks the connection to close. Replies that wait are not delivered.
     pub fn kill(&self) {
-        self.killed.store(true, Ordering::Release);
+        self.signals.fetch_or(KILL, Ordering::AcqRel);
         self.wake();
+    }
+
+    /// Asks the connection to give back buffers that it does not need at the moment.
+    pub fn trim(&self) {
+        self.signals.fetch_or(TRIM, Ordering::AcqRel);
+        self.wake();
+    }
+
+    /// Whether the connection was asked for something.
+    #[inline]
+    pub fn has_signals(&self) -> bool {
+        self.signals.load(Ordering::Acquire) != 0
+    }
+
+    /// Takes the request to trim, if there is one.
+    pub fn take_trim(&self) -> bool {
+        self.signals.fetch_and(!TRIM, Ordering::AcqRel) & TRIM != 0
+    }
+
+    /// Bytes of output that wait beyond the reply buffer: what counts towards the output limits.
+    pub fn output_beyond_buffer(&self, output_bytes: usize) -> usize {
+        output_bytes.saturating_sub(self.reply_buffer_bytes.load(Ordering::Relaxed))
     }
 
     /// Makes the connection's task look at its flags.
@@ -140,7 +200,7 @@ impl Client {
     }
 
     pub fn is_killed(&self) -> bool {
-        self.killed.load(Ordering::Acquire)
+        self.signals.load(Ordering::Acquire) & KILL != 0
     }
 }
 
@@ -152,9 +212,15 @@ pub struct Clients {
     /// Connections that are open or being set up, for `maxclients`.
     count: AtomicUsize,
     rejected: AtomicU64,
+    evicted: AtomicU64,
+    /// The memory of all connections: exact at the last [`Clients::evict`], and since then what has grown.
+    memory_estimate: AtomicUsize,
+    /// Held by whoever evicts, so that two do not evict for the same excess.
+    evicting: Mutex<()>,
     /// The counts at the last CONFIG RESETSTAT.
     accepted_before: AtomicU64,
     rejected_before: AtomicU64,
+    evicted_before: AtomicU64,
 }
 
 impl Clients {
@@ -177,6 +243,48 @@ impl Clients {
     pub fn reset_counts(&self) {
         self.accepted_before.store(self.last_id.load(Ordering::Relaxed), Ordering::Relaxed);
         self.rejected_before.store(self.rejected.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.evicted_before.store(self.evicted.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// Connections that were closed because of `maxmemory-clients` since start or reset.
+    pub fn evicted(&self) -> u64 {
+        self.evicted.load(Ordering::Relaxed) - self.evicted_before.load(Ordering::Relaxed)
+    }
+
+    /// A connection's buffers have grown by `bytes` while all may have `limit`: makes room if need be.
+    pub fn grown(&self, bytes: usize, limit: usize) {
+        if self.memory_estimate.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) > limit {
+            self.evict(limit);
+        }
+    }
+
+    /// Closes connections, the largest first, until the rest takes at most `limit` bytes. Those that asked for
+    /// CLIENT NO-EVICT count, but stay.
+    pub fn evict(&self, limit: usize) {
+        let _evicting = self.evicting.lock();
+        let mut clients = self.all();
+        let memory = |client: &Client| client.memory_bytes.load(Ordering::Relaxed);
+        let mut total: usize = clients.iter().map(|client| memory(client)).sum();
+        if total > limit {
+            clients.retain(|client| !client.no_evict.load(Ordering::Relaxed));
+            clients.sort_by_cached_key(|client| std::cmp::Reverse(memory(client)));
+            for client in clients {
+                if total <= limit {
+                    break;
+                }
+                let bytes = memory(&client);
+                tracing::info!("Evicting client: id={} addr={} tot-mem={bytes}", client.id, client.addr);
+                self.kill(&client);
+                self.evicted.fetch_add(1, Ordering::Relaxed);
+                total -= bytes;
+            }
+        }
+        self.memory_estimate.store(total, Ordering::Relaxed);
+    }
+
+    /// Up to `count` connections with numbers above `id`, in order.
+    pub fn after(&self, id: u64, count: usize) -> Vec<Arc<Client>> {
+        self.by_id.read().range(id + 1..).take(count).map(|(_, client)| client.clone()).collect()
     }
 
     /// Adds up how many connections each worker serves.

@@ -25,6 +25,14 @@ impl Count {
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
     }
 
+    /// Remembers `n` if it is the largest so far. Only the thread that owns the cell may call this.
+    #[inline]
+    pub fn raise(&self, n: u64) {
+        if n > self.0.load(Ordering::Relaxed) {
+            self.0.store(n, Ordering::Relaxed);
+        }
+    }
+
     #[inline]
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
@@ -67,15 +75,20 @@ totals! {
     reads,
     writes,
     error_replies,
+    reply_buffer_shrinks,
+    reply_buffer_expands,
     query_buffer_disconnections,
     output_buffer_disconnections,
     acl_denied_auth,
     acl_denied_cmd,
     /// Nanoseconds spent in expiry.
     expire_nanos,
-    /// Batches of requests that were executed, and their nanoseconds.
-    batches,
-    batch_nanos,
+    /// Turns: of connections, and of housekeeping; and their nanoseconds.
+    turns,
+    turn_nanos,
+    /// Batches whose keys were fetched from memory together, and those keys.
+    prefetch_batches,
+    prefetched_keys,
 }
 
 /// What is known of one command (or subcommand) on one worker.
@@ -104,6 +117,9 @@ impl CommandCounts {
 /// The statistics of one worker.
 pub struct WorkerCounters {
     pub totals: WorkerTotals,
+    /// Nanoseconds of the longest turn of a connection, and the most commands that one executed.
+    pub longest_turn_nanos: Count,
+    pub most_commands: Count,
     /// By number in the command table.
     pub commands: Box<[CommandCounts]>,
 }
@@ -120,11 +136,12 @@ pub struct CommandTotals {
 /// All statistics of the server.
 pub struct Counters {
     workers: Box<[CachePadded<WorkerCounters>]>,
+    /// Of the main thread, which looks after the clients.
+    pub housekeeping: CachePadded<WorkerTotals>,
     zero: Mutex<Zero>,
     /// `latency-tracking`.
     pub track_latency: AtomicBool,
     errors: Mutex<BTreeMap<String, u64>>,
-    /// Most clients and largest buffers since start (INFO clients).
     pub instant: Instantaneous,
 }
 
@@ -140,6 +157,9 @@ pub struct Instantaneous {
     pub ops_per_sec: AtomicU64,
     pub input_bytes_per_sec: AtomicU64,
     pub output_bytes_per_sec: AtomicU64,
+    pub turns_per_sec: AtomicU64,
+    /// Microseconds of a turn.
+    pub turn_micros: AtomicU64,
 }
 
 impl Counters {
@@ -148,11 +168,14 @@ impl Counters {
         let worker = || {
             CachePadded::new(WorkerCounters {
                 totals: WorkerTotals::default(),
+                longest_turn_nanos: Count::default(),
+                most_commands: Count::default(),
                 commands: (0..commands).map(|_| CommandCounts::default()).collect(),
             })
         };
         Counters {
             workers: (0..workers).map(|_| worker()).collect(),
+            housekeeping: CachePadded::default(),
             zero: Mutex::default(),
             track_latency: AtomicBool::new(true),
             errors: Mutex::default(),
@@ -171,7 +194,21 @@ impl Counters {
         for worker in &self.workers {
             totals.add(&worker.totals);
         }
+        totals.add(&self.housekeeping);
         totals
+    }
+
+    /// Nanoseconds that commands took since start.
+    pub fn command_nanos(&self) -> u64 {
+        let commands = self.workers.iter().flat_map(|worker| &worker.commands);
+        commands.fold(0, |sum, counts| sum.wrapping_add(counts.nanos.get()))
+    }
+
+    /// The longest turn of a connection since start in nanoseconds, and the most commands that one executed.
+    pub fn longest_turn(&self) -> (u64, u64) {
+        let most =
+            |count: fn(&WorkerCounters) -> u64| self.workers.iter().map(|w| count(w)).max().unwrap_or(0);
+        (most(|worker| worker.longest_turn_nanos.get()), most(|worker| worker.most_commands.get()))
     }
 
     /// Sums since start or the last reset.

@@ -10,6 +10,8 @@ use std::sync::atomic::Ordering;
 pub struct MemoryUse {
     pub used: usize,
     pub peak: usize,
+    /// When that was, in Unix seconds.
+    pub peak_at_secs: i64,
     /// In use when start-up was complete.
     pub startup: usize,
     /// Connections with their buffers.
@@ -40,6 +42,7 @@ impl MemoryUse {
         MemoryUse {
             used,
             peak: memory::peak_bytes(),
+            peak_at_secs: memory::peak_at_secs(),
             startup: memory::startup_bytes(),
             clients: clients.iter().map(|client| client.memory_bytes.load(Ordering::Relaxed)).sum(),
             databases,

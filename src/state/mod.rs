@@ -10,6 +10,7 @@ pub mod memory_use;
 pub mod pause;
 pub mod session;
 pub mod shutdown;
+pub mod switches;
 
 pub use clients::{Client, Clients};
 pub use session::Session;
@@ -31,6 +32,8 @@ pub struct Server {
     pub log: Log,
     /// As it was started, for INFO.
     pub executable: String,
+    /// How it was called, for the process's title.
+    pub program: String,
     pub keyspace: Keyspace,
     pub clients: Clients,
     pub counters: Counters,
@@ -39,6 +42,7 @@ pub struct Server {
     pub pause: pause::Pause,
     pub shutdown: shutdown::Shutdown,
     pub listening: listening::Listening,
+    pub switches: switches::Switches,
     /// 40 hexadecimal digits, new with every start.
     pub run_id: String,
     /// 40 hexadecimal digits: names the data set's history, for replicas.

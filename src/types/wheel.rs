@@ -35,7 +35,7 @@ const MAX_NOW_MS: u64 = 1 << 60;
 
 /// How far a clock may go back without anything being done about it. Readers of one clock whose readings reach
 /// the wheel in the wrong order stay below this; a clock that was set does not.
-const CLOCK_JITTER_MS: u64 = 1000;
+pub const CLOCK_JITTER_MS: u64 = 1000;
 
 /// The items of one slot. The first word counts those that follow, the rest is room to grow: that makes the
 /// header of an empty slot 16 bytes where a `Vec` has 24.

@@ -53,7 +53,7 @@ pub const FLUSHDB: Command = Command {
 pub const FLUSHALL: Command = Command {
     name: "flushall",
     summary: "Deletes all keys of all databases.",
-    scope: Scope::AllDatabases,
+    scope: Scope::UsedDatabases,
     handler: Some(|call| {
         let all = 0..call.keys.keyspace().databases();
         flush(call, all)

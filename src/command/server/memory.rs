@@ -113,12 +113,14 @@ fn stats(call: &mut Call<'_>) -> Result<(), Error> {
     fields.bytes("total.allocated", memory.used);
     fields.bytes("startup.allocated", memory.startup);
     fields.bytes("replication.backlog", 0);
+    fields.bytes("replica.fullsync.buffer", 0);
     fields.bytes("clients.slaves", 0);
     fields.bytes("clients.normal", memory.clients);
     fields.bytes("cluster.links", 0);
     fields.bytes("aof.buffer", 0);
     fields.bytes("lua.caches", 0);
     fields.bytes("functions.caches", 0);
+    fields.bytes("script.VMs", 0);
     for (db, overhead) in &memory.databases {
         fields.name(&format!("db.{db}"));
         fields.out.map(2);
@@ -127,7 +129,12 @@ fn stats(call: &mut Call<'_>) -> Result<(), Error> {
         fields.out.text("overhead.hashtable.expires");
         fields.out.integer(overhead.wheel_bytes as i64);
     }
+    let tables: usize = memory.databases.iter().map(|(_, overhead)| overhead.table_bytes).sum();
+    fields.bytes("overhead.db.hashtable.lut", tables);
+    // A table that grows does so at once: between commands there is never an old one beside it.
+    fields.bytes("overhead.db.hashtable.rehashing", 0);
     fields.bytes("overhead.total", memory.overhead());
+    fields.bytes("db.dict.rehashing.count", 0);
     fields.bytes("keys.count", memory.keys);
     fields.bytes("keys.bytes-per-key", memory.bytes_per_key());
     fields.bytes("dataset.bytes", memory.dataset());
@@ -276,6 +283,7 @@ mod tests {
             peak: 110 << 20,
             startup: 1 << 20,
             clients: 1 << 20,
+            peak_at_secs: 0,
             databases: Vec::new(),
             keys: 1000,
             resident: 112 << 20,

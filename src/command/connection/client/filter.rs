@@ -3,6 +3,7 @@
 use crate::command::args::Args;
 use crate::command::errors::Error;
 use crate::state::Client;
+use crate::state::clients::ClientClass;
 use crate::types::number;
 
 /// The types of connections that there are names for.
@@ -31,10 +32,13 @@ impl ClientType {
         })
     }
 
-    /// Whether `client` is of this type. So far all clients are normal ones: the others come with replication
-    /// and publishing.
-    pub fn fits(self, _client: &Client) -> bool {
-        self == ClientType::Normal
+    /// Whether `client` is of this type.
+    pub fn fits(self, client: &Client) -> bool {
+        self == match client.class() {
+            ClientClass::Normal => ClientType::Normal,
+            ClientClass::Replica => ClientType::Replica,
+            ClientClass::Pubsub => ClientType::Pubsub,
+        }
     }
 }
 

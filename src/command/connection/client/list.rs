@@ -104,6 +104,9 @@ fn list(call: &mut Call<'_>) -> Result<(), Error> {
 fn write_line(text: &mut Vec<u8>, client: &Client, args_bytes: usize, now_ms: i64) {
     let names = client.names.lock().clone();
     let output_bytes = client.output_bytes.load(Relaxed);
+    let reply_buffer_bytes = client.reply_buffer_bytes.load(Relaxed);
+    let beyond_bytes = client.output_beyond_buffer(output_bytes);
+    let chunks = if beyond_bytes == 0 { 0 } else { client.output_chunks.load(Relaxed) };
     let command =
         table().all.get(client.last_command.load(Relaxed) as usize).map_or("NULL", |c| &c.full_name);
     let idle_secs = (now_ms - client.last_active_ms.load(Relaxed)).max(0) / 1000;
@@ -114,14 +117,15 @@ fn write_line(text: &mut Vec<u8>, client: &Client, args_bytes: usize, now_ms: i6
     let _ = write!(
         text,
         " age={} idle={idle_secs} flags={} db={} sub=0 psub=0 ssub=0 multi=-1 watch=0 qbuf={} qbuf-free={} \
-         argv-mem={args_bytes} multi-mem=0 rbs=0 rbp=0 obl=0 oll={} omem={output_bytes} tot-mem={} events={} \
-         cmd={command} user=",
+         argv-mem={args_bytes} multi-mem=0 rbs={reply_buffer_bytes} rbp={} obl={} oll={chunks} omem={beyond_bytes} \
+         tot-mem={} events={} cmd={command} user=",
         client.age_secs(now_ms),
         flags(client),
         client.db.load(Relaxed),
         client.query_bytes.load(Relaxed),
         client.query_free_bytes.load(Relaxed),
-        client.output_chunks.load(Relaxed),
+        client.reply_peak_bytes.load(Relaxed).min(reply_buffer_bytes),
+        output_bytes - beyond_bytes,
         client.memory_bytes.load(Relaxed),
         if output_bytes == 0 { "r" } else { "rw" },
     );

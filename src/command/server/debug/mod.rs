@@ -1,7 +1,7 @@
 //! DEBUG: switches and looks inside that test suites use. Off unless `enable-debug-command` allows it.
 //!
-//! What is wished of parts that this server has not (reply buffers that shrink, a periodic task) is granted
-//! where nothing depends on it, so that the suites run.
+//! What is wished of parts that this server has not (tables that resize, a Lua engine) is granted where nothing
+//! depends on it, so that the suites run.
 
 mod digest;
 mod populate;
@@ -16,7 +16,9 @@ use crate::keyspace::View;
 use crate::keyspace::view::{Hashed, Mode};
 use crate::observe::process;
 use crate::state::random_id;
+use crate::state::switches::REPLY_PEAK_RESET_MS;
 use crate::types::{glob, number};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 pub const DEBUG: Command = Command {
@@ -76,14 +78,13 @@ fn debug(call: &mut Call<'_>) -> Result<(), Error> {
             }
         }
         (b"quicklist-packed-threshold", 1) => packed_threshold(call)?,
-        (b"replybuffer", 2) => {
-            let known = call.args.skip_word("PEAK-RESET-TIME") || call.args.skip_word("RESIZING");
-            if !known {
-                return Err(help::syntax_error(call));
-            }
+        (b"replybuffer", 2) => reply_buffer(call)?,
+        (b"pause-cron", 1) => {
+            let paused = switch(call)?;
+            call.server.switches.cron_paused.store(paused, Relaxed);
         }
-        // Nothing here is suspended, resized or checked by what these switch.
-        (b"jmap" | b"pause-cron" | b"dict-resizing" | b"set-disable-deny-scripts", 0..=1) => {}
+        // Nothing here is resized or checked by what these switch.
+        (b"jmap" | b"dict-resizing" | b"set-disable-deny-scripts", 0..=1) => {}
         _ => return Err(help::syntax_error(call)),
     }
     call.out.ok();
@@ -93,6 +94,27 @@ fn debug(call: &mut Call<'_>) -> Result<(), Error> {
 /// Reads 0 or 1, as C's atoi would: whatever is no number is 0.
 fn switch(call: &mut Call<'_>) -> Result<bool, Error> {
     Ok(number::parse_i64(call.args.take()?).unwrap_or(0) != 0)
+}
+
+/// How the reply buffers of connections follow the size of their replies.
+fn reply_buffer(call: &mut Call<'_>) -> Result<(), Error> {
+    let switches = &call.server.switches;
+    if call.args.skip_word("RESIZING") {
+        let resizing = switch(call)?;
+        switches.reply_resizing.store(resizing, Relaxed);
+    } else if call.args.skip_word("PEAK-RESET-TIME") {
+        let reset_ms = if call.args.skip_word("NEVER") {
+            -1
+        } else if call.args.skip_word("RESET") {
+            REPLY_PEAK_RESET_MS
+        } else {
+            call.args.next_i64()?
+        };
+        switches.reply_peak_reset_ms.store(reset_ms, Relaxed);
+    } else {
+        return Err(help::syntax_error(call));
+    }
+    Ok(())
 }
 
 /// Holds up the worker, and with it all its connections, as tests of timeouts need it.
@@ -186,18 +208,26 @@ const HELP: &[&str] = &[
     "    Write <message> to the log.",
     "OBJECT <key>",
     "    Low-level facts about the value of <key>.",
+    "PAUSE-CRON <0|1>",
+    "    Whether clients are left without housekeeping.",
     "POPULATE <count> [<prefix>] [<size>]",
     "    Create <count> keys named <prefix>:<number> (default: key:<number>), those that exist excepted.",
     "PROTOCOL <type>",
     "    Reply with a test value of the type: string, integer, double, bignum, null, array, set, map, attrib,",
     "    push, verbatim, true, false.",
+    "REPLYBUFFER <setting> <value>",
+    "    How the part of the output that counts as the reply buffer follows the size of the replies:",
+    "    * PEAK-RESET-TIME <NEVER|RESET|milliseconds>",
+    "      For how long the largest reply counts. RESET: the default.",
+    "    * RESIZING <0|1>",
+    "      Whether it follows at all.",
     "SET-ACTIVE-EXPIRE <0|1>",
     "    Whether keys that have expired are removed before somebody asks for them.",
     "SLEEP <seconds>",
     "    Hold up the worker of this connection. Decimals allowed.",
     "STRINGMATCH-LEN <pattern> <string>",
     "    Whether a glob-like <pattern> matches <string>.",
-    "JMAP, PAUSE-CRON <0|1>, DICT-RESIZING <0|1>, REPLYBUFFER <setting> <value>,",
+    "JMAP, DICT-RESIZING <0|1>,",
     "QUICKLIST-PACKED-THRESHOLD <size>, SET-DISABLE-DENY-SCRIPTS <0|1>",
     "    Accepted for the sake of test suites; without effect here.",
 ];

@@ -10,6 +10,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const SECONDS_PER_DAY: u64 = 24 * 3600;
 
+/// The revision that was built, if whoever built it has said so; zeros otherwise, as in Redis.
+const REVISION: &str = match option_env!("NUTHATCH_GIT_SHA1") {
+    Some(revision) => revision,
+    None => "00000000",
+};
+
 /// Never changes while the process lives.
 static OPERATING_SYSTEM: LazyLock<String> = LazyLock::new(process::operating_system);
 
@@ -21,10 +27,15 @@ pub fn server(text: &mut Text, server: &Server, now_ms: i64) {
     text.field("redis_version", crate::REDIS_VERSION);
     text.field("server_name", "nuthatch");
     text.field("nuthatch_version", crate::VERSION);
+    text.field("redis_git_sha1", REVISION);
+    text.field("redis_git_dirty", 0);
+    text.field("redis_build_id", crate::VERSION);
     text.field("redis_mode", "standalone");
     text.field("os", &*OPERATING_SYSTEM);
     text.field("arch_bits", usize::BITS);
+    text.field("multiplexing_api", "epoll");
     text.field("process_id", std::process::id());
+    text.field("process_supervised", "no");
     text.field("run_id", &server.run_id);
     text.field("tcp_port", tcp_port);
     text.field("server_time_usec", now.as_micros());
@@ -81,6 +92,17 @@ pub fn clients(text: &mut Text, server: &Server, _now_ms: i64) {
         ("total_blocking_keys", 0),
         ("total_blocking_keys_on_nokey", 0),
     ]);
+}
+
+/// The workers: their connections, and how often each has read and written.
+pub fn threads(text: &mut Text, server: &Server, _now_ms: i64) {
+    let mut clients = vec![0; server.workers];
+    server.clients.count_by_worker(&mut clients);
+    for (worker, clients) in clients.into_iter().enumerate() {
+        let totals = &server.counters.worker(worker).totals;
+        let (reads, writes) = (totals.reads.get(), totals.writes.get());
+        text.line(format_args!("io_thread_{worker}:clients={clients},reads={reads},writes={writes}"));
+    }
 }
 
 pub fn cpu(text: &mut Text, _server: &Server, _now_ms: i64) {

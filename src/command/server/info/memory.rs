@@ -11,6 +11,7 @@ pub fn memory(text: &mut Text, server: &Server, _now_ms: i64) {
     sized(text, "used_memory", memory.used as u64);
     sized(text, "used_memory_rss", memory.resident as u64);
     sized(text, "used_memory_peak", memory.peak as u64);
+    text.field("used_memory_peak_time", memory.peak_at_secs);
     text.field("used_memory_peak_perc", format_args!("{:.2}%", memory.peak_percent()));
     text.field("used_memory_overhead", memory.overhead());
     text.field("used_memory_startup", memory.startup);
@@ -49,10 +50,13 @@ pub fn memory(text: &mut Text, server: &Server, _now_ms: i64) {
     text.field("mem_not_counted_for_evict", 0);
     text.field("mem_replication_backlog", 0);
     text.field("mem_total_replication_buffers", 0);
+    text.field("mem_replica_full_sync_buffer", 0);
     text.field("mem_clients_slaves", 0);
     text.field("mem_clients_normal", memory.clients);
     text.field("mem_cluster_links", 0);
     text.field("mem_aof_buffer", 0);
+    // A table that grows does so at once: between commands there is never an old one beside it.
+    text.field("mem_overhead_db_hashtable_rehashing", 0);
     text.field("mem_allocator", crate::memory::allocator_name());
     text.field("active_defrag_running", 0);
     text.field("lazyfree_pending_objects", lazyfree::pending_objects());

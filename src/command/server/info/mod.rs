@@ -30,39 +30,49 @@ pub const INFO: Command = Command {
     ..Command::NEW
 };
 
-/// One section: its name as INFO takes it, its title, whether it is shown when none is asked for, and what
-/// writes it.
+/// When a section is shown without being named.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    ByDefault,
+    /// If all are asked for.
+    InAll,
+    Never,
+}
+
+/// One section: its name as INFO takes it, its title, and what writes it.
 struct Section {
     name: &'static str,
     title: &'static str,
-    by_default: bool,
+    shown: Shown,
     write: fn(&mut Text, &Server, i64),
 }
 
 const fn section(
     name: &'static str,
     title: &'static str,
-    by_default: bool,
+    shown: Shown,
     write: fn(&mut Text, &Server, i64),
 ) -> Section {
-    Section { name, title, by_default, write }
+    Section { name, title, shown, write }
 }
 
 /// All sections, in Redis's order.
 const SECTIONS: &[Section] = &[
-    section("server", "Server", true, machine::server),
-    section("clients", "Clients", true, machine::clients),
-    section("memory", "Memory", true, memory::memory),
-    section("persistence", "Persistence", true, storage::persistence),
-    section("stats", "Stats", true, statistics::stats),
-    section("replication", "Replication", true, storage::replication),
-    section("cpu", "CPU", true, machine::cpu),
-    section("modules", "Modules", true, |_, _, _| {}),
-    section("commandstats", "Commandstats", false, statistics::commands),
-    section("errorstats", "Errorstats", true, statistics::errors),
-    section("latencystats", "Latencystats", false, statistics::latencies),
-    section("cluster", "Cluster", true, |text, _, _| text.field("cluster_enabled", 0)),
-    section("keyspace", "Keyspace", true, storage::keyspace),
+    section("server", "Server", Shown::ByDefault, machine::server),
+    section("clients", "Clients", Shown::ByDefault, machine::clients),
+    section("memory", "Memory", Shown::ByDefault, memory::memory),
+    section("persistence", "Persistence", Shown::ByDefault, storage::persistence),
+    section("threads", "Threads", Shown::ByDefault, machine::threads),
+    section("stats", "Stats", Shown::ByDefault, statistics::stats),
+    section("replication", "Replication", Shown::ByDefault, storage::replication),
+    section("cpu", "CPU", Shown::ByDefault, machine::cpu),
+    section("modules", "Modules", Shown::ByDefault, |_, _, _| {}),
+    section("commandstats", "Commandstats", Shown::InAll, statistics::commands),
+    section("errorstats", "Errorstats", Shown::ByDefault, statistics::errors),
+    section("latencystats", "Latencystats", Shown::InAll, statistics::latencies),
+    section("cluster", "Cluster", Shown::ByDefault, |text, _, _| text.field("cluster_enabled", 0)),
+    section("debug", "Debug", Shown::Never, statistics::debug),
+    section("keyspace", "Keyspace", Shown::ByDefault, storage::keyspace),
 ];
 
 /// The text that grows.
@@ -94,7 +104,12 @@ fn info(call: &mut Call<'_>) -> Result<(), Error> {
     let defaults = wanted.is_empty() || names("default");
     let mut text = Text::default();
     for section in SECTIONS {
-        if !(all || (defaults && section.by_default) || names(section.name)) {
+        let shown = match section.shown {
+            Shown::ByDefault => all || defaults,
+            Shown::InAll => all,
+            Shown::Never => false,
+        };
+        if !shown && !names(section.name) {
             continue;
         }
         if !text.0.is_empty() {

@@ -23,17 +23,16 @@ pub fn stats(text: &mut Text, server: &Server, _now_ms: i64) {
     text.field("instantaneous_output_repl_kbps", kilobytes(0));
     text.field("rejected_connections", server.clients.rejected());
     text.fields(&[("sync_full", 0), ("sync_partial_ok", 0), ("sync_partial_err", 0)]);
+    text.field("expired_subkeys", 0);
     text.field("expired_keys", totals.expired_keys);
     // Every key is removed when its time has come: none is ever found to be stale by sampling.
     text.field("expired_stale_perc", "0.00");
     text.field("expired_time_cap_reached_count", 0);
     text.field("expire_cycle_cpu_milliseconds", totals.expire_nanos / 1_000_000);
-    text.fields(&[
-        ("evicted_keys", 0),
-        ("evicted_clients", 0),
-        ("total_eviction_exceeded_time", 0),
-        ("current_eviction_exceeded_time", 0),
-    ]);
+    text.field("evicted_keys", 0);
+    text.field("evicted_clients", server.clients.evicted());
+    text.field("evicted_scripts", 0);
+    text.fields(&[("total_eviction_exceeded_time", 0), ("current_eviction_exceeded_time", 0)]);
     text.field("keyspace_hits", totals.keyspace_hits);
     text.field("keyspace_misses", totals.keyspace_misses);
     text.fields(&[
@@ -62,13 +61,30 @@ pub fn stats(text: &mut Text, server: &Server, _now_ms: i64) {
     // Each worker reads and writes for itself.
     text.field("io_threaded_reads_processed", totals.reads);
     text.field("io_threaded_writes_processed", totals.writes);
+    text.field("io_threaded_total_prefetch_batches", totals.prefetch_batches);
+    text.field("io_threaded_total_prefetch_entries", totals.prefetched_keys);
     text.field("client_query_buffer_limit_disconnections", totals.query_buffer_disconnections);
     text.field("client_output_buffer_limit_disconnections", totals.output_buffer_disconnections);
-    text.field("eventloop_cycles", totals.batches);
-    text.field("eventloop_duration_sum", totals.batch_nanos / 1000);
+    text.field("reply_buffer_shrinks", totals.reply_buffer_shrinks);
+    text.field("reply_buffer_expands", totals.reply_buffer_expands);
+    // A cycle is a turn of a connection, or of housekeeping.
+    text.field("eventloop_cycles", totals.turns);
+    text.field("eventloop_duration_sum", totals.turn_nanos / 1000);
+    text.field("eventloop_duration_cmd_sum", server.counters.command_nanos() / 1000);
+    text.field("instantaneous_eventloop_cycles_per_sec", instant.turns_per_sec.load(Relaxed));
+    text.field("instantaneous_eventloop_duration_usec", instant.turn_micros.load(Relaxed));
     text.field("acl_access_denied_auth", totals.acl_denied_auth);
     text.field("acl_access_denied_cmd", totals.acl_denied_cmd);
     text.fields(&[("acl_access_denied_key", 0), ("acl_access_denied_channel", 0)]);
+}
+
+/// Shown only when it is asked for by name.
+pub fn debug(text: &mut Text, server: &Server, _now_ms: i64) {
+    let (nanos, commands) = server.counters.longest_turn();
+    text.field("eventloop_duration_aof_sum", 0);
+    text.field("eventloop_duration_cron_sum", server.counters.housekeeping.turn_nanos.get() / 1000);
+    text.field("eventloop_duration_max", nanos / 1000);
+    text.field("eventloop_cmd_per_cycle_max", commands);
 }
 
 pub fn commands(text: &mut Text, server: &Server, _now_ms: i64) {

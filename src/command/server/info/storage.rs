@@ -4,8 +4,17 @@ use super::Text;
 use crate::state::Server;
 
 pub fn persistence(text: &mut Text, server: &Server, _now_ms: i64) {
-    // Data lives in memory only: nothing was loaded, nothing is ever saved.
-    text.fields(&[("loading", 0), ("async_loading", 0)]);
+    // Data lives in memory only: nothing was loaded, nothing is ever saved. No process is forked, so none ever
+    // shares pages until they are written.
+    text.fields(&[
+        ("loading", 0),
+        ("async_loading", 0),
+        ("current_cow_peak", 0),
+        ("current_cow_size", 0),
+        ("current_cow_size_age", 0),
+    ]);
+    text.field("current_fork_perc", "0.00");
+    text.fields(&[("current_save_keys_processed", 0), ("current_save_keys_total", 0)]);
     text.field("rdb_changes_since_last_save", server.counters.raw().dirty);
     text.field("rdb_bgsave_in_progress", 0);
     text.field("rdb_last_save_time", server.started_at_ms / 1000);
@@ -14,6 +23,7 @@ pub fn persistence(text: &mut Text, server: &Server, _now_ms: i64) {
         ("rdb_last_bgsave_time_sec", -1),
         ("rdb_current_bgsave_time_sec", -1),
         ("rdb_saves", 0),
+        ("rdb_last_cow_size", 0),
         ("rdb_last_load_keys_expired", 0),
         ("rdb_last_load_keys_loaded", 0),
         ("aof_enabled", 0),
@@ -23,8 +33,13 @@ pub fn persistence(text: &mut Text, server: &Server, _now_ms: i64) {
         ("aof_current_rewrite_time_sec", -1),
     ]);
     text.field("aof_last_bgrewrite_status", "ok");
-    text.field("aof_rewrites", 0);
+    text.fields(&[("aof_rewrites", 0), ("aof_rewrites_consecutive_failures", 0)]);
     text.field("aof_last_write_status", "ok");
+    text.fields(&[
+        ("aof_last_cow_size", 0),
+        ("module_fork_in_progress", 0),
+        ("module_fork_last_cow_size", 0),
+    ]);
 }
 
 pub fn replication(text: &mut Text, server: &Server, _now_ms: i64) {

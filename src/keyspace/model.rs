@@ -1,0 +1,351 @@
+//! The lock protocol under a model checker: scenarios of a few threads on the real keyspace, run under many
+//! schedules that `shuttle` chooses at every taking and releasing of a shard (see [`super::gate`]).
+//!
+//! The scenarios show that nothing deadlocks and that every view is atomic. Others break the protocol on
+//! purpose, to show that the checker would notice.
+
+use super::view::{Hashed, Mode};
+use super::{Deadline, Keyspace, StringRef, Value, View};
+use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler, Scheduler};
+use shuttle::{Config, FailurePersistence, Runner, thread};
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Schedules per scenario and scheduler.
+const SCHEDULES: usize = 4000;
+/// How often PCT takes the turn from a thread that could go on: bugs need few such changes (Burckhardt et al.,
+/// "A Randomized Scheduler with Probabilistic Guarantees of Finding Bugs", 2010).
+const PCT_DEPTH: usize = 3;
+
+const DATABASES: usize = 2;
+const SHARDS: usize = 4;
+const NOW_MS: i64 = 1_700_000_000_000;
+
+thread_local! {
+    static RUNNING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread is exploring a scenario, whose shards then have gates of the checker.
+pub fn is_running() -> bool {
+    RUNNING.get()
+}
+
+struct Running;
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        RUNNING.set(false);
+    }
+}
+
+fn explore_with(scheduler: impl Scheduler + 'static, scenario: fn()) {
+    RUNNING.set(true);
+    let _running = Running;
+    let mut config = Config::new();
+    config.failure_persistence = FailurePersistence::None;
+    Runner::new(scheduler, config).run(scenario);
+}
+
+/// Runs the scenario under many schedules; panics if it deadlocks or panics under one.
+fn explore(scenario: fn()) {
+    explore_with(RandomScheduler::new(SCHEDULES), scenario);
+    explore_with(PctScheduler::new(PCT_DEPTH, SCHEDULES), scenario);
+}
+
+/// What exploring a broken scenario comes upon.
+fn discovery(scenario: fn()) -> String {
+    let panic = catch_unwind(AssertUnwindSafe(|| explore(scenario))).expect_err("the fault is not found");
+    match panic.downcast::<String>() {
+        Ok(text) => *text,
+        Err(other) => other.downcast_ref::<&str>().map_or(String::new(), |text| text.to_string()),
+    }
+}
+
+/// A keyspace and keys of which each has a shard of its own, in order of shards.
+#[derive(Clone)]
+struct World {
+    keyspace: Arc<Keyspace>,
+    keys: Arc<[Vec<u8>; SHARDS]>,
+}
+
+impl World {
+    fn new() -> World {
+        let keyspace = Keyspace::new(DATABASES, SHARDS, 1);
+        let key_of = |shard: usize| {
+            (0..)
+                .map(|n: u32| n.to_le_bytes().to_vec())
+                .find(|key| keyspace.hash(key).shard as usize == shard)
+        };
+        let keys = std::array::from_fn(|shard| key_of(shard).expect("every shard has keys"));
+        World { keyspace: Arc::new(keyspace), keys: Arc::new(keys) }
+    }
+
+    /// Does something with the keys of database 0, as a command does that names them.
+    fn command<R>(&self, keys: &[usize], mode: Mode, f: impl FnOnce(&mut View<'_>) -> R) -> R {
+        let hashed: Vec<Hashed> =
+            keys.iter().map(|key| Hashed::new(self.key(*key), self.keyspace.hash(self.key(*key)))).collect();
+        let mut view = self.keyspace.lock_keys(0, NOW_MS, &hashed, mode);
+        let result = f(&mut view);
+        view.finish();
+        result
+    }
+
+    /// Does something with everything, as FLUSHALL and SWAPDB do.
+    fn everything<R>(&self, mode: Mode, f: impl FnOnce(&mut View<'_>) -> R) -> R {
+        let mut view = self.keyspace.lock_databases(0, NOW_MS, 0..DATABASES, mode);
+        let result = f(&mut view);
+        view.finish();
+        result
+    }
+
+    fn key(&self, key: usize) -> &[u8] {
+        &self.keys[key]
+    }
+
+    fn set_all(&self, keys: &[usize], n: i64) {
+        self.command(keys, Mode::Exclusive, |view| {
+            for key in keys {
+                view.set(self.key(*key), Value::Int(n), Deadline::Clear);
+            }
+        });
+    }
+
+    fn get_all(&self, keys: &[usize]) -> Vec<Option<i64>> {
+        self.command(keys, Mode::Shared, |view| {
+            keys.iter().map(|key| number(view, 0, self.key(*key))).collect()
+        })
+    }
+
+    fn add(&self, keys: &[usize], n: i64) {
+        self.command(keys, Mode::Exclusive, |view| {
+            for key in keys {
+                let before = number(view, 0, self.key(*key)).unwrap_or(0);
+                view.set(self.key(*key), Value::Int(before + n), Deadline::Keep);
+            }
+        });
+    }
+
+    fn swap(&self) {
+        self.everything(Mode::Exclusive, |view| view.swap(0, 1));
+    }
+
+    fn flush(&self) {
+        self.everything(Mode::Exclusive, |view| {
+            view.flush(0);
+            view.flush(1);
+        });
+    }
+
+    /// A thread of the scenario.
+    fn spawn(&self, f: impl FnOnce(&World) + Send + 'static) -> thread::JoinHandle<()> {
+        let world = self.clone();
+        thread::spawn(move || f(&world))
+    }
+}
+
+fn number(view: &View<'_>, db: usize, key: &[u8]) -> Option<i64> {
+    view.peek_in(db, key).map(|entry| match entry.string() {
+        StringRef::Int(n) => n,
+        _ => panic!("the scenarios know numbers only"),
+    })
+}
+
+fn join(threads: impl IntoIterator<Item = thread::JoinHandle<()>>) {
+    threads.into_iter().for_each(|thread| thread.join().expect("a thread of the scenario panicked"));
+}
+
+fn all_equal(values: &[Option<i64>]) -> bool {
+    values.windows(2).all(|pair| pair[0] == pair[1])
+}
+
+/// Writers of several keys in different orders, a reader, and whole-keyspace commands between them.
+fn writers_of_several_keys() {
+    let world = World::new();
+    join([
+        world.spawn(|w| w.set_all(&[0, 2, 3], 1)),
+        world.spawn(|w| w.set_all(&[3, 2, 0, 3], 2)),
+        world.spawn(|w| {
+            for _ in 0..2 {
+                let seen = w.get_all(&[2, 3, 0]);
+                assert!(all_equal(&seen), "half a write is visible: {seen:?}");
+            }
+        }),
+        world.spawn(World::swap),
+        world.spawn(World::flush),
+    ]);
+}
+
+/// Walks that take one shard at a time run beside all others.
+fn walks_between_writers() {
+    let world = World::new();
+    world.set_all(&[0, 1, 2, 3], 0);
+    join([
+        world.spawn(|w| w.set_all(&[1, 3, 2], 1)),
+        world.spawn(|w| {
+            w.keyspace.counts(0);
+            w.keyspace.scan(0, 0, 100, NOW_MS, |_| ());
+        }),
+        world.spawn(|w| {
+            w.keyspace.expire_due(0, NOW_MS, Duration::from_secs(1));
+            w.keyspace.random_key(0, NOW_MS);
+        }),
+        world.spawn(World::swap),
+    ]);
+    assert_eq!(world.keyspace.counts(1).keys, SHARDS);
+}
+
+/// Increments of one key and of several add up, whatever swaps their databases.
+fn increments_are_not_lost() {
+    let world = World::new();
+    join([
+        world.spawn(|w| (0..2).for_each(|_| w.add(&[1], 1))),
+        world.spawn(|w| w.add(&[1, 0], 10)),
+        world.spawn(|w| w.add(&[0, 1], 100)),
+        world.spawn(|w| (0..2).for_each(|_| w.swap())),
+    ]);
+    let sum = |key| {
+        world.everything(Mode::Shared, |view| {
+            (0..DATABASES).map(|db| number(view, db, world.key(key)).unwrap_or(0)).sum::<i64>()
+        })
+    };
+    assert_eq!((sum(0), sum(1)), (110, 112));
+}
+
+/// A key on its way between databases and names is always in exactly one place.
+fn a_moving_key_is_in_one_place() {
+    let world = World::new();
+    world.set_all(&[1], 7);
+    let shift = |from: (usize, usize), to: (usize, usize)| {
+        move |w: &World| {
+            let places = [(from.0, w.key(from.1)), (to.0, w.key(to.1))];
+            let mut view = w.keyspace.lock_places(0, NOW_MS, &places, Mode::Exclusive);
+            if let Some(entry) = view.remove_in(places[0].0, places[0].1) {
+                view.insert_in(places[1].0, entry.renamed(places[1].1));
+            }
+            view.finish();
+        }
+    };
+    join([
+        world.spawn(shift((0, 1), (1, 0))),
+        world.spawn(shift((1, 0), (0, 3))),
+        world.spawn(shift((0, 3), (0, 1))),
+        world.spawn(|w| {
+            for _ in 0..2 {
+                let keys: usize =
+                    w.everything(Mode::Shared, |view| view.counts(0).keys + view.counts(1).keys);
+                assert_eq!(keys, 1);
+            }
+        }),
+        world.spawn(World::swap),
+    ]);
+}
+
+/// A key that expires is counted once, by whoever comes upon it first, and a new one is never taken for it.
+fn a_key_expires_once() {
+    let world = World::new();
+    world.command(&[2], Mode::Exclusive, |view| {
+        view.set(world.key(2), Value::Int(1), Deadline::At(NOW_MS - 1));
+    });
+    let expired = Arc::new(AtomicU64::new(0));
+    let count = |f: fn(&World) -> u64| {
+        let expired = expired.clone();
+        move |w: &World| {
+            expired.fetch_add(f(w), Ordering::Relaxed);
+        }
+    };
+    let read = |w: &World| {
+        let hashed = [Hashed::new(w.key(2), w.keyspace.hash(w.key(2)))];
+        let view = w.keyspace.lock_keys(0, NOW_MS, &hashed, Mode::Shared);
+        assert_ne!(number(&view, 0, w.key(2)), Some(1), "an expired key is visible");
+        view.finish().expired.get() as u64
+    };
+    let write = |w: &World| {
+        let hashed = [Hashed::new(w.key(2), w.keyspace.hash(w.key(2)))];
+        let mut view = w.keyspace.lock_keys(0, NOW_MS, &hashed, Mode::Exclusive);
+        view.set(w.key(2), Value::Int(2), Deadline::Clear);
+        view.finish().expired.get() as u64
+    };
+    join([
+        world.spawn(count(read)),
+        world.spawn(count(read)),
+        world.spawn(count(write)),
+        world.spawn(count(|w| w.keyspace.expire_due(0, NOW_MS, Duration::from_secs(1)).expired)),
+    ]);
+    assert_eq!(expired.load(Ordering::Relaxed), 1);
+    assert_eq!(world.get_all(&[2]), [Some(2)]);
+}
+
+#[test]
+fn views_are_atomic_and_nothing_deadlocks() {
+    explore(writers_of_several_keys);
+    explore(walks_between_writers);
+    explore(increments_are_not_lost);
+    explore(a_moving_key_is_in_one_place);
+    explore(a_key_expires_once);
+}
+
+/// Small enough for all its schedules to be tried.
+#[test]
+fn two_writers_and_a_reader_in_every_schedule() {
+    explore_with(DfsScheduler::new(None, false), || {
+        let world = World::new();
+        let writer = world.spawn(|w| w.set_all(&[1, 0], 1));
+        let reader = world.spawn(|w| {
+            let seen = w.get_all(&[0, 1]);
+            assert!(all_equal(&seen), "half a write is visible: {seen:?}");
+        });
+        world.set_all(&[0, 1], 2);
+        join([writer, reader]);
+    });
+}
+
+#[test]
+fn locks_in_another_order_are_found() {
+    let found = discovery(|| {
+        let world = World::new();
+        join([
+            world.spawn(World::flush),
+            // Descending, against the contract.
+            world.spawn(|w| {
+                w.keyspace.lock_databases(0, NOW_MS, (0..DATABASES).rev(), Mode::Exclusive).finish();
+            }),
+        ]);
+    });
+    assert!(found.contains("deadlock"), "{found}");
+}
+
+#[test]
+fn a_lock_taken_while_holding_another_is_found() {
+    let found = discovery(|| {
+        let world = World::new();
+        join([
+            world.spawn(|w| w.set_all(&[0, 1], 1)),
+            world.spawn(|w| w.command(&[1], Mode::Exclusive, |_| w.set_all(&[0], 2))),
+        ]);
+    });
+    assert!(found.contains("deadlock"), "{found}");
+}
+
+#[test]
+fn a_lock_released_too_early_is_found() {
+    let found = discovery(|| {
+        let world = World::new();
+        join([
+            world.spawn(|w| w.set_all(&[0, 1], 1)),
+            world.spawn(|w| [0, 1].into_iter().for_each(|key| w.set_all(&[key], 2))),
+        ]);
+        let left = world.get_all(&[0, 1]);
+        assert!(all_equal(&left), "torn: {left:?}");
+    });
+    assert!(found.contains("torn"), "{found}");
+}
+
+#[test]
+#[should_panic(expected = "that can deadlock")]
+fn outside_of_a_model_the_order_is_asserted() {
+    let world = World::new();
+    world.command(&[1], Mode::Shared, |_| world.get_all(&[0]));
+}

@@ -1,0 +1,26 @@
+//! What DEBUG switches for the tests of housekeeping.
+
+use std::sync::atomic::{AtomicBool, AtomicI64};
+
+/// After this time the largest reply so far no longer counts for the size of a connection's reply buffer,
+/// milliseconds (Redis's figure).
+pub const REPLY_PEAK_RESET_MS: i64 = 5000;
+
+pub struct Switches {
+    /// Nothing is done periodically.
+    pub cron_paused: AtomicBool,
+    /// Reply buffers follow the size of the replies.
+    pub reply_resizing: AtomicBool,
+    /// [`REPLY_PEAK_RESET_MS`], or another time; negative is never.
+    pub reply_peak_reset_ms: AtomicI64,
+}
+
+impl Default for Switches {
+    fn default() -> Switches {
+        Switches {
+            cron_paused: AtomicBool::new(false),
+            reply_resizing: AtomicBool::new(true),
+            reply_peak_reset_ms: AtomicI64::new(REPLY_PEAK_RESET_MS),
+        }
+    }
+}
