@@ -35,7 +35,7 @@ const MANY: usize = usize::MAX;
 // Reasons why a directive has no effect: first what has not been built, then what never will be.
 const ACL: Effect = NoEffect("access control lists are not part of this version");
 const CLUSTER: Effect = NoEffect("cluster mode is not part of this version");
-const EVICTION: Effect = NoEffect("keys are not evicted in this version");
+const EVICTION: Effect = NoEffect("nothing is evicted in this version: beyond maxmemory, writes are refused");
 const PERSISTENCE: Effect = NoEffect("persistence is not part of this version");
 const PUBSUB: Effect = NoEffect("keyspace events are not part of this version");
 const REPLICATION: Effect = NoEffect("replication is not part of this version");
