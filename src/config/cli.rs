@@ -135,7 +135,7 @@ Where the configuration comes from:
   -                     Read more lines from standard input: the last argument, or the first without a file.
 
 Directives that are needed most, with their defaults:
-  --bind * -::*         Addresses to listen on; one with - before it may be unavailable.
+  --bind '* -::*'       Addresses to listen on; one with - before it may be unavailable.
   --port 6379           TCP port; 0 listens on none.
   --unixsocket ''       Path of a Unix socket.
   --requirepass ''      Password that clients have to give.
