@@ -11,14 +11,15 @@
 //!         └─────────────┴────────┴────────────┴─────────────┴─────────────┴───────────────┴─────┴─────────┘
 //! ```
 //!
-//! A 16-byte key with a 16-byte value takes 40 bytes, 48 with a deadline. The payload is the value's bytes, an
-//! integer (8 bytes), or a pointer to an [`Object`]. Knows nothing of tables, locks or commands.
+//! A 16-byte key with a 16-byte value takes 40 bytes, 48 with a deadline. The payload is the value's bytes (a
+//! string, or a small collection in one piece), an integer (8 bytes), or a pointer to an [`Object`]. Knows
+//! nothing of tables, locks or commands.
 //!
 //! # Invariants of the `unsafe` code
 //! - `Entry` owns an allocation of exactly [`Header::allocation_bytes`] bytes, aligned to 8, whose header and
 //!   key are never changed after construction except `access` (atomic) and `deadline` (through `&mut`).
 //! - All bytes of the allocation are initialised, so that slices into it may be formed.
-//! - If the kind says so, the payload is the pointer of one `Box<Object>`, which the entry owns.
+//! - If the flag FAR says so, the payload is the pointer of one `Box<Object>`, which the entry owns.
 
 use super::access::Access;
 use bytes::{Bytes, BytesMut};
@@ -37,10 +38,100 @@ const MAX_EMBSTR_BYTES: usize = 44;
 pub const NO_DEADLINE: i64 = -1;
 
 /// A value too large or too rich to stand inside its entry.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Object {
     /// A string of more than [`MAX_INLINE_BYTES`].
     String(Bytes),
+    /// A collection in one piece of more than [`MAX_INLINE_BYTES`].
+    Packed(Vec<u8>),
+}
+
+impl Object {
+    /// Bytes allocated for the object, itself included, as asked of the allocator.
+    pub fn heap_bytes(&self) -> usize {
+        let beyond = match self {
+            Object::String(bytes) => bytes.len(),
+            Object::Packed(bytes) => bytes.capacity(),
+        };
+        size_of::<Object>() + beyond
+    }
+}
+
+/// What a value is to clients.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Type {
+    String,
+    List,
+    Set,
+    SortedSet,
+    Hash,
+    Stream,
+}
+
+impl Type {
+    /// As TYPE replies.
+    pub fn name(self) -> &'static str {
+        match self {
+            Type::String => "string",
+            Type::List => "list",
+            Type::Set => "set",
+            Type::SortedSet => "zset",
+            Type::Hash => "hash",
+            Type::Stream => "stream",
+        }
+    }
+}
+
+/// In what form a value is kept. *Packed* forms, and sets of integers, are plain bytes, as Redis has them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Kind {
+    Int,
+    Bytes,
+    PackedList,
+    List,
+    PackedHash,
+    Hash,
+    PackedSet,
+    IntSet,
+    Set,
+    PackedSortedSet,
+    SortedSet,
+    Stream,
+}
+
+impl Kind {
+    /// All kinds, by their number.
+    const ALL: [Kind; 12] = [
+        Kind::Int,
+        Kind::Bytes,
+        Kind::PackedList,
+        Kind::List,
+        Kind::PackedHash,
+        Kind::Hash,
+        Kind::PackedSet,
+        Kind::IntSet,
+        Kind::Set,
+        Kind::PackedSortedSet,
+        Kind::SortedSet,
+        Kind::Stream,
+    ];
+
+    pub fn value_type(self) -> Type {
+        match self {
+            Kind::Int | Kind::Bytes => Type::String,
+            Kind::PackedList | Kind::List => Type::List,
+            Kind::PackedHash | Kind::Hash => Type::Hash,
+            Kind::PackedSet | Kind::IntSet | Kind::Set => Type::Set,
+            Kind::PackedSortedSet | Kind::SortedSet => Type::SortedSet,
+            Kind::Stream => Type::Stream,
+        }
+    }
+
+    /// Whether the value is bytes that [`Entry::packed`] shows.
+    fn is_packed(self) -> bool {
+        matches!(self, Kind::PackedList | Kind::PackedHash | Kind::PackedSet | Kind::IntSet | Kind::PackedSortedSet)
+    }
 }
 
 /// A value on its way into an entry.
@@ -51,6 +142,10 @@ pub enum Value<'a> {
     Bytes(&'a [u8]),
     /// Shared, unless it is short enough to be copied.
     Shared(Bytes),
+    /// A collection in one piece.
+    Packed(Kind, &'a [u8]),
+    /// A collection of its own, of this kind.
+    Object(Kind, Object),
 }
 
 /// A string value in place.
@@ -61,10 +156,6 @@ pub enum StringRef<'a> {
     Shared(&'a Bytes),
 }
 
-const KIND_INT: u8 = 1;
-const KIND_INLINE: u8 = 2;
-const KIND_OBJECT: u8 = 3;
-
 const KIND_MASK: u8 = 0x0f;
 
 const FLAG_DEADLINE: u8 = 1 << 4;
@@ -72,6 +163,8 @@ const FLAG_DEADLINE: u8 = 1 << 4;
 const FLAG_LONG: u8 = 1 << 5;
 /// The string was modified in place, which OBJECT ENCODING shows as `raw`.
 const FLAG_RAW: u8 = 1 << 6;
+/// The payload is the pointer of an [`Object`].
+const FLAG_FAR: u8 = 1 << 7;
 
 /// The longest key whose length fits the header.
 const MAX_SHORT_KEY_BYTES: usize = u8::MAX as usize;
@@ -88,8 +181,19 @@ struct Header {
 
 impl Header {
     #[inline]
-    fn kind(&self) -> u8 {
-        self.tag & KIND_MASK
+    fn kind(&self) -> Kind {
+        Kind::ALL[(self.tag & KIND_MASK) as usize]
+    }
+
+    #[inline]
+    fn is(&self, kind: Kind) -> bool {
+        self.tag & KIND_MASK == kind as u8
+    }
+
+    /// A string inside the entry.
+    #[inline]
+    fn is_inline_string(&self) -> bool {
+        self.tag & (KIND_MASK | FLAG_FAR) == Kind::Bytes as u8
     }
 
     #[inline]
@@ -97,8 +201,9 @@ impl Header {
         self.tag & flag != 0
     }
 
-    fn set_kind(&mut self, kind: u8) {
-        self.tag = self.tag & !KIND_MASK | kind;
+    /// The value is now of this kind and stands inside the entry.
+    fn set_inline(&mut self, kind: Kind) {
+        self.tag = self.tag & !(KIND_MASK | FLAG_FAR) | kind as u8;
     }
 }
 
@@ -147,27 +252,40 @@ impl Shape {
 impl Entry {
     /// Makes an entry. `deadline_ms` is a Unix time in milliseconds.
     pub fn new(key: &[u8], value: Value<'_>, deadline_ms: Option<i64>, access: Access) -> Entry {
+        let mut build = |kind, bytes: &[u8]| Self::build(key, kind, 0, bytes, deadline_ms, access);
         match value {
-            Value::Int(n) => Self::build(key, KIND_INT, &n.to_ne_bytes(), deadline_ms, access),
-            Value::Bytes(bytes) if bytes.len() <= MAX_INLINE_BYTES => {
-                Self::build(key, KIND_INLINE, bytes, deadline_ms, access)
-            }
+            Value::Int(n) => build(Kind::Int, &n.to_ne_bytes()),
+            Value::Bytes(bytes) if bytes.len() <= MAX_INLINE_BYTES => build(Kind::Bytes, bytes),
+            Value::Shared(bytes) if bytes.len() <= MAX_INLINE_BYTES => build(Kind::Bytes, &bytes),
+            Value::Packed(kind, bytes) if bytes.len() <= MAX_INLINE_BYTES => build(kind, bytes),
             Value::Bytes(bytes) => {
-                Self::with_object(key, Object::String(Bytes::copy_from_slice(bytes)), deadline_ms, access)
+                let object = Object::String(Bytes::copy_from_slice(bytes));
+                Self::with_object(key, Kind::Bytes, object, deadline_ms, access)
             }
-            Value::Shared(bytes) if bytes.len() <= MAX_INLINE_BYTES => {
-                Self::build(key, KIND_INLINE, &bytes, deadline_ms, access)
+            Value::Shared(bytes) => {
+                Self::with_object(key, Kind::Bytes, Object::String(bytes), deadline_ms, access)
             }
-            Value::Shared(bytes) => Self::with_object(key, Object::String(bytes), deadline_ms, access),
+            Value::Packed(kind, bytes) => {
+                Self::with_object(key, kind, Object::Packed(bytes.to_vec()), deadline_ms, access)
+            }
+            Value::Object(kind, object) => Self::with_object(key, kind, object, deadline_ms, access),
         }
     }
 
-    fn with_object(key: &[u8], object: Object, deadline_ms: Option<i64>, access: Access) -> Entry {
+    fn with_object(key: &[u8], kind: Kind, object: Object, deadline_ms: Option<i64>, access: Access) -> Entry {
         let pointer = Box::into_raw(Box::new(object)) as usize;
-        Self::build(key, KIND_OBJECT, &pointer.to_ne_bytes(), deadline_ms, access)
+        Self::build(key, kind, FLAG_FAR, &pointer.to_ne_bytes(), deadline_ms, access)
     }
 
-    fn build(key: &[u8], kind: u8, payload: &[u8], deadline_ms: Option<i64>, access: Access) -> Entry {
+    /// `flags` are FAR and RAW.
+    fn build(
+        key: &[u8],
+        kind: Kind,
+        flags: u8,
+        payload: &[u8],
+        deadline_ms: Option<i64>,
+        access: Access,
+    ) -> Entry {
         let shape = Shape { deadline: deadline_ms.is_some(), key_len: key.len(), payload_len: payload.len() };
         assert!(u32::try_from(key.len()).is_ok(), "a key is at most 512 MB");
         let layout = shape.layout();
@@ -178,7 +296,7 @@ impl Entry {
             let base = alloc(layout);
             let Some(pointer) = NonNull::new(base) else { handle_alloc_error(layout) };
             pointer.cast::<Header>().write(Header {
-                tag: kind | (FLAG_DEADLINE * shape.deadline as u8) | (FLAG_LONG * long as u8),
+                tag: kind as u8 | flags | (FLAG_DEADLINE * shape.deadline as u8) | (FLAG_LONG * long as u8),
                 short_key_len: if long { 0 } else { key.len() as u8 },
                 payload_len: payload.len() as u16,
                 access: AtomicU32::new(access.0),
@@ -239,43 +357,113 @@ impl Entry {
     }
 
     fn pointer_payload(&self) -> *mut Object {
-        debug_assert_eq!(self.header().kind(), KIND_OBJECT);
-        // SAFETY: an OBJECT entry's payload is a pointer's bytes, not aligned.
+        debug_assert!(self.header().has(FLAG_FAR));
+        // SAFETY: a FAR entry's payload is a pointer's bytes, not aligned.
         unsafe { self.base().add(self.shape().payload_at()).cast::<*mut Object>().read_unaligned() }
     }
 
     /// The object behind the entry, if its value does not stand inside it.
     pub fn object(&self) -> Option<&Object> {
         // SAFETY: the pointer came from a box that this entry owns.
-        (self.header().kind() == KIND_OBJECT).then(|| unsafe { &*self.pointer_payload() })
+        self.header().has(FLAG_FAR).then(|| unsafe { &*self.pointer_payload() })
     }
 
-    /// The value if it is a string (as all values are so far).
+    /// The object behind the entry, to be changed in place.
+    pub fn object_mut(&mut self) -> Option<&mut Object> {
+        // SAFETY: the pointer came from a box that this entry owns, and `self` is borrowed exclusively.
+        self.header().has(FLAG_FAR).then(|| unsafe { &mut *self.pointer_payload() })
+    }
+
     #[inline]
-    pub fn string(&self) -> StringRef<'_> {
+    pub fn kind(&self) -> Kind {
+        self.header().kind()
+    }
+
+    #[inline]
+    pub fn value_type(&self) -> Type {
+        self.kind().value_type()
+    }
+
+    /// Gives the entry another value of any type; key, deadline and access stay.
+    pub fn set_value(&mut self, value: Value<'_>) {
+        *self = Entry::new(self.key(), value, self.deadline(), self.access());
+    }
+
+    /// The bytes of a collection that is kept in one piece.
+    pub fn packed(&self) -> Option<&[u8]> {
+        if !self.kind().is_packed() {
+            return None;
+        }
+        match self.object() {
+            None => Some(self.payload(self.shape())),
+            Some(Object::Packed(bytes)) => Some(bytes),
+            Some(_) => None,
+        }
+    }
+
+    /// Replaces `removed` bytes at `at` of a collection that is kept in one piece. Grows within the allocator's
+    /// size class without moving, and moves out of the entry when it gets too long for it.
+    ///
+    /// # Panics
+    /// If the value is no such collection, or does not have these bytes.
+    pub fn splice_packed(&mut self, at: usize, removed: usize, inserted: &[u8]) {
+        let kind = self.kind();
+        assert!(kind.is_packed(), "a packed value");
+        if let Some(object) = self.object_mut() {
+            let Object::Packed(bytes) = object else { unreachable!("a packed value is kept as bytes") };
+            bytes.splice(at..at + removed, inserted.iter().copied());
+            return;
+        }
+        let len = self.shape().payload_len;
+        assert!(at + removed <= len, "bytes within the value");
+        let new_len = len - removed + inserted.len();
+        if new_len > MAX_INLINE_BYTES {
+            let mut bytes = Vec::with_capacity(new_len * 2);
+            let old = self.payload(self.shape());
+            bytes.extend_from_slice(&old[..at]);
+            bytes.extend_from_slice(inserted);
+            bytes.extend_from_slice(&old[at + removed..]);
+            self.set_value(Value::Object(kind, Object::Packed(bytes)));
+            return;
+        }
+        if new_len > len {
+            self.resize_inline(new_len);
+        }
         let shape = self.shape();
-        match self.header().kind() {
-            KIND_INT => {
-                let mut n = [0; 8];
-                n.copy_from_slice(self.payload(shape));
-                StringRef::Int(i64::from_ne_bytes(n))
-            }
-            KIND_INLINE => StringRef::Inline(self.payload(shape)),
-            // SAFETY: the pointer came from a box that this entry owns.
-            _ => match unsafe { &*self.pointer_payload() } {
-                Object::String(bytes) => StringRef::Shared(bytes),
-            },
+        // SAFETY: the payload's bytes lie here, and `self` is borrowed exclusively.
+        let bytes = unsafe {
+            std::slice::from_raw_parts_mut(self.base().add(shape.payload_at()), shape.payload_len)
+        };
+        bytes.copy_within(at + removed..len, at + inserted.len());
+        bytes[at..at + inserted.len()].copy_from_slice(inserted);
+        if new_len < len {
+            self.resize_inline(new_len);
+        }
+    }
+
+    /// The value if it is a string.
+    #[inline]
+    pub fn string(&self) -> Option<StringRef<'_>> {
+        let header = self.header();
+        if header.is_inline_string() {
+            return Some(StringRef::Inline(self.payload(self.shape())));
+        }
+        if header.is(Kind::Int) {
+            let mut n = [0; 8];
+            n.copy_from_slice(self.payload(self.shape()));
+            return Some(StringRef::Int(i64::from_ne_bytes(n)));
+        }
+        match self.object() {
+            Some(Object::String(bytes)) => Some(StringRef::Shared(bytes)),
+            _ => None,
         }
     }
 
     /// Takes a large string out of an entry that is about to be replaced or dropped; an empty one stays.
     pub fn take_shared(&mut self) -> Option<Bytes> {
-        if self.header().kind() != KIND_OBJECT {
-            return None;
-        }
-        // SAFETY: the pointer came from a box that this entry owns, and `self` is borrowed exclusively.
-        match unsafe { &mut *self.pointer_payload() } {
-            Object::String(bytes) => Some(std::mem::take(bytes)),
+        match self.object_mut() {
+            Some(Object::String(bytes)) => Some(std::mem::take(bytes)),
+            _ => None,
         }
     }
 
@@ -283,20 +471,21 @@ impl Entry {
     /// The deadline is not touched.
     pub fn overwrite(&mut self, value: &Value<'_>) -> bool {
         let shape = self.shape();
-        let (kind, bytes): (u8, &[u8]) = match value {
-            Value::Int(n) => (KIND_INT, &n.to_ne_bytes()),
-            Value::Bytes(bytes) => (KIND_INLINE, bytes),
-            Value::Shared(_) => return false,
+        let (kind, bytes): (Kind, &[u8]) = match value {
+            Value::Int(n) => (Kind::Int, &n.to_ne_bytes()),
+            Value::Bytes(bytes) => (Kind::Bytes, bytes),
+            Value::Packed(kind, bytes) => (*kind, bytes),
+            Value::Shared(_) | Value::Object(..) => return false,
         };
         let same = Shape { payload_len: bytes.len(), ..shape };
-        if self.header().kind() == KIND_OBJECT || same.layout() != shape.layout() {
+        if self.header().has(FLAG_FAR) || same.layout() != shape.layout() {
             return false;
         }
         // SAFETY: the payload has exactly this length, and `self` is borrowed exclusively.
         unsafe {
             self.base().add(shape.payload_at()).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
             let header = self.0.as_mut();
-            header.set_kind(kind);
+            header.set_inline(kind);
             header.tag &= !FLAG_RAW;
         }
         true
@@ -316,15 +505,15 @@ impl Entry {
     pub fn inline_mut(&mut self) -> Option<&mut [u8]> {
         let shape = self.shape();
         // SAFETY: the payload's bytes lie here, and `self` is borrowed exclusively.
-        (self.header().kind() == KIND_INLINE).then(|| unsafe {
+        self.header().is_inline_string().then(|| unsafe {
             std::slice::from_raw_parts_mut(self.base().add(shape.payload_at()), shape.payload_len)
         })
     }
 
-    /// Grows (with zeros) or shrinks an inline string, which must stay within [`MAX_INLINE_BYTES`]. Grows
-    /// within the allocator's size class without moving.
+    /// Grows (with zeros) or shrinks bytes that stand inside the entry, which must stay within
+    /// [`MAX_INLINE_BYTES`]. Grows within the allocator's size class without moving.
     pub fn resize_inline(&mut self, len: usize) {
-        assert!(self.header().kind() == KIND_INLINE && len <= MAX_INLINE_BYTES);
+        assert!(!self.header().has(FLAG_FAR) && !self.header().is(Kind::Int) && len <= MAX_INLINE_BYTES);
         let old = self.shape();
         let new = Shape { payload_len: len, ..old };
         // SAFETY: the allocation has the old layout; after growing, the new bytes are zeroed before anybody
@@ -340,17 +529,15 @@ impl Entry {
         }
     }
 
-    /// Writes `data` at `offset` into the string a client sees, which grows as needed; a gap is filled with
+    /// Writes `data` at `offset` into the string a client sees (the value has to be one), which grows as needed; a gap is filled with
     /// zeros. The string is raw from then on. Growing is amortised: a short one grows within the allocator's
     /// size classes, a long one into room that doubles, unless a reply still shares it and it must be copied.
     pub fn write_at(&mut self, offset: usize, data: &[u8]) {
-        if let StringRef::Int(n) = self.string() {
-            let mut digits = itoa::Buffer::new();
-            let text = digits.format(n).as_bytes();
-            *self = Self::build(self.key(), KIND_INLINE, text, self.deadline(), self.access());
+        if let Some(StringRef::Int(n)) = self.string() {
+            self.set_value(Value::Bytes(itoa::Buffer::new().format(n).as_bytes()));
         }
         let end = offset + data.len();
-        if self.header().kind() == KIND_INLINE {
+        if self.header().is_inline_string() {
             let len = self.shape().payload_len;
             if end <= MAX_INLINE_BYTES {
                 if end > len {
@@ -359,8 +546,7 @@ impl Entry {
             } else {
                 let mut long = BytesMut::with_capacity(end);
                 long.extend_from_slice(self.payload(self.shape()));
-                let object = Object::String(long.freeze());
-                *self = Self::with_object(self.key(), object, self.deadline(), self.access());
+                self.set_value(Value::Object(Kind::Bytes, Object::String(long.freeze())));
             }
         }
         match self.inline_mut() {
@@ -380,8 +566,7 @@ impl Entry {
 
     /// Lets `edit` change a string that stands outside of the entry.
     fn edit_long(&mut self, edit: impl FnOnce(&mut BytesMut)) {
-        // SAFETY: the pointer came from a box that this entry owns, and `self` is borrowed exclusively.
-        let Object::String(shared) = unsafe { &mut *self.pointer_payload() };
+        let Some(Object::String(shared)) = self.object_mut() else { unreachable!("a string") };
         let mut bytes =
             std::mem::take(shared).try_into_mut().unwrap_or_else(|shared| BytesMut::from(&*shared));
         edit(&mut bytes);
@@ -405,45 +590,34 @@ impl Entry {
             }
             (false, None) => {}
             _ => {
-                let (kind, flags) = (self.header().kind(), self.header().tag & FLAG_RAW);
-                let payload = self.payload(self.shape());
-                let mut entry = Self::build(self.key(), kind, payload, deadline_ms, self.access());
-                // SAFETY: `entry` is owned here. The old entry loses its claim on the object, which the new
-                // one now owns, before it is dropped.
-                unsafe {
-                    entry.0.as_mut().tag |= flags;
-                    self.0.as_mut().set_kind(KIND_INLINE);
-                }
-                *self = entry;
+                *self = self.moved(None, deadline_ms);
             }
         }
     }
 
     /// The same value and deadline under another key. The entry is used up.
     pub fn renamed(mut self, key: &[u8]) -> Entry {
-        let (kind, flags) = (self.header().kind(), self.header().tag & FLAG_RAW);
-        let payload = self.payload(self.shape());
-        let mut entry = Self::build(key, kind, payload, self.deadline(), self.access());
-        // SAFETY: as in `set_deadline`.
-        unsafe {
-            entry.0.as_mut().tag |= flags;
-            self.0.as_mut().set_kind(KIND_INLINE);
-        }
+        let deadline = self.deadline();
+        self.moved(Some(key), deadline)
+    }
+
+    /// The value in a new allocation, under another key if one is given. This entry is only to be dropped.
+    fn moved(&mut self, key: Option<&[u8]>, deadline_ms: Option<i64>) -> Entry {
+        let (kind, flags) = (self.kind(), self.header().tag & (FLAG_RAW | FLAG_FAR));
+        let key = key.unwrap_or_else(|| self.key());
+        let entry = Self::build(key, kind, flags, self.payload(self.shape()), deadline_ms, self.access());
+        // SAFETY: `self` is borrowed exclusively. It loses its claim on the object, which is the new entry's now.
+        unsafe { self.0.as_mut() }.set_inline(Kind::Bytes);
         entry
     }
 
     /// A copy of the value and its deadline under another key; a large string is shared.
     pub fn copied(&self, key: &[u8], access: Access) -> Entry {
-        let value = match self.string() {
-            StringRef::Int(n) => Value::Int(n),
-            StringRef::Inline(bytes) => Value::Bytes(bytes),
-            StringRef::Shared(bytes) => Value::Shared(bytes.clone()),
-        };
-        let mut entry = Entry::new(key, value, self.deadline(), access);
-        if self.is_raw() {
-            entry.mark_raw();
+        let (kind, flags) = (self.kind(), self.header().tag & FLAG_RAW);
+        match self.object() {
+            Some(object) => Self::with_object(key, kind, object.clone(), self.deadline(), access),
+            None => Self::build(key, kind, flags, self.payload(self.shape()), self.deadline(), access),
         }
-        entry
     }
 
     #[inline]
@@ -460,29 +634,26 @@ impl Entry {
         }
     }
 
-    /// The type's name, as TYPE replies.
-    pub fn type_name(&self) -> &'static str {
-        match self.object() {
-            None | Some(Object::String(_)) => "string",
-        }
-    }
-
     /// How the value is kept, as OBJECT ENCODING replies.
     pub fn encoding_name(&self) -> &'static str {
-        match self.string() {
-            StringRef::Int(_) => "int",
-            StringRef::Inline(bytes) if bytes.len() <= MAX_EMBSTR_BYTES && !self.is_raw() => "embstr",
-            StringRef::Inline(_) | StringRef::Shared(_) => "raw",
+        match self.kind() {
+            Kind::Int => "int",
+            Kind::Bytes => match self.string() {
+                Some(StringRef::Inline(bytes)) if bytes.len() <= MAX_EMBSTR_BYTES && !self.is_raw() => "embstr",
+                _ => "raw",
+            },
+            Kind::PackedList | Kind::PackedHash | Kind::PackedSet | Kind::PackedSortedSet => "listpack",
+            Kind::List => "quicklist",
+            Kind::Hash | Kind::Set => "hashtable",
+            Kind::IntSet => "intset",
+            Kind::SortedSet => "skiplist",
+            Kind::Stream => "stream",
         }
     }
 
     /// Bytes allocated for the entry and what it owns, as asked of the allocator.
     pub fn heap_bytes(&self) -> usize {
-        let object = match self.object() {
-            None => 0,
-            Some(Object::String(bytes)) => size_of::<Object>() + bytes.len(),
-        };
-        self.shape().layout().size() + object
+        self.shape().layout().size() + self.object().map_or(0, Object::heap_bytes)
     }
 }
 
@@ -492,7 +663,7 @@ impl Drop for Entry {
         // SAFETY: the entry owns the object (if any) and the allocation of this layout, and is never used
         // again.
         unsafe {
-            if self.header().kind() == KIND_OBJECT {
+            if self.header().has(FLAG_FAR) {
                 drop(Box::from_raw(self.pointer_payload()));
             }
             dealloc(self.base(), layout);
@@ -545,7 +716,7 @@ mod tests {
     use super::*;
 
     fn text(entry: &Entry) -> Vec<u8> {
-        entry.string().with(<[u8]>::to_vec)
+        entry.string().expect("a string").with(<[u8]>::to_vec)
     }
 
     #[test]

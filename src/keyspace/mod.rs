@@ -21,7 +21,7 @@ pub mod scan;
 pub mod shard;
 pub mod view;
 
-pub use entry::{Entry, StringRef, Value};
+pub use entry::{Entry, Kind, Object, StringRef, Type, Value};
 pub use view::{Deadline, View};
 
 use hash::{KeyHash, KeyHasher};

@@ -148,7 +148,7 @@ impl World {
 
 fn number(view: &View<'_>, db: usize, key: &[u8]) -> Option<i64> {
     view.peek_in(db, key).map(|entry| match entry.string() {
-        StringRef::Int(n) => n,
+        Some(StringRef::Int(n)) => n,
         _ => panic!("the scenarios know numbers only"),
     })
 }

@@ -70,6 +70,6 @@ pub const TYPE: Command = Command {
 
 fn type_of(call: &mut Call<'_>) -> Result<(), Error> {
     let key = call.args.take()?;
-    call.out.simple(call.keys.probe(key).map_or("none", |entry| entry.type_name()));
+    call.out.simple(call.keys.probe(key).map_or("none", |entry| entry.value_type().name()));
     Ok(())
 }

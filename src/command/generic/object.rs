@@ -104,7 +104,7 @@ const SHARED_REFERENCES: i64 = i32::MAX as i64;
 
 fn reference_count(entry: &Entry) -> i64 {
     match entry.string() {
-        StringRef::Int(0..SHARED_INTEGERS) => SHARED_REFERENCES,
+        Some(StringRef::Int(0..SHARED_INTEGERS)) => SHARED_REFERENCES,
         _ => 1,
     }
 }

@@ -95,7 +95,7 @@ impl<'a> ScanOptions<'a> {
 
     fn accept(&self, entry: &Entry) -> bool {
         self.pattern.is_none_or(|pattern| matches(pattern, entry.key()))
-            && self.type_name.is_none_or(|name| name.eq_ignore_ascii_case(entry.type_name().as_bytes()))
+            && self.type_name.is_none_or(|name| name.eq_ignore_ascii_case(entry.value_type().name().as_bytes()))
     }
 }
 

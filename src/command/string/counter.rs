@@ -1,5 +1,6 @@
 //! Strings as numbers: INCR and its family.
 
+use super::string;
 use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::spec::{Arg, Command, Flags, Group, KeyFlags, KeySpec};
@@ -88,7 +89,7 @@ fn add(call: &mut Call<'_>, key: &[u8], by: i64) -> Result<(), Error> {
     let mut sum = by;
     let done = match call.keys.update(key) {
         Some(entry) => {
-            let old = match entry.string() {
+            let old = match string(entry)? {
                 StringRef::Int(n) => n,
                 text => text.with(number::parse_i64).ok_or(Error::NotInteger)?,
             };
@@ -123,7 +124,7 @@ pub const INCRBYFLOAT: Command = Command {
 fn incrbyfloat(call: &mut Call<'_>) -> Result<(), Error> {
     let key = call.args.take()?;
     let old = match call.keys.update(key) {
-        Some(entry) => entry.string().with(LongDouble::parse).ok_or(Error::NotFloat)?,
+        Some(entry) => string(entry)?.with(LongDouble::parse).ok_or(Error::NotFloat)?,
         None => LongDouble::from(0),
     };
     let by = LongDouble::parse(call.args.take()?).ok_or(Error::NotFloat)?;

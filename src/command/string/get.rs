@@ -1,7 +1,7 @@
 //! Reading one string: GET, and the two reads that change the key, GETDEL and GETEX.
 
 use super::expiry::{MILLISECONDS, SECONDS, Time, TimeForm, UNIX_MILLISECONDS, UNIX_SECONDS};
-use super::{reply_string, reply_value};
+use super::{reply_string, reply_value, string};
 use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::generic::free_entry;
@@ -24,8 +24,7 @@ pub const GET: Command = Command {
 
 fn get(call: &mut Call<'_>) -> Result<(), Error> {
     let key = call.args.take()?;
-    reply_value(call.out, call.keys.get(key));
-    Ok(())
+    reply_value(call.out, call.keys.get(key))
 }
 
 pub const GETDEL: Command = Command {
@@ -45,7 +44,7 @@ pub const GETDEL: Command = Command {
 
 fn getdel(call: &mut Call<'_>) -> Result<(), Error> {
     let key = call.args.take()?;
-    reply_value(call.out, call.keys.get(key));
+    reply_value(call.out, call.keys.get(key))?;
     if let Some(entry) = call.keys.remove(key) {
         free_entry(entry);
         call.keys.changed(1);
@@ -94,9 +93,10 @@ fn getex(call: &mut Call<'_>) -> Result<(), Error> {
         call.out.null();
         return Ok(());
     };
+    let value = string(entry)?;
     let had_deadline = entry.deadline().is_some();
     let deadline = time.map(|time| time.deadline_ms(now_ms, call.entry.spec.name)).transpose()?;
-    reply_string(call.out, entry.string());
+    reply_string(call.out, value);
     match (deadline, time) {
         (Some(deadline), Some(Time { form: TimeForm::ExAt | TimeForm::PxAt, .. })) if deadline <= now_ms => {
             if let Some(entry) = call.keys.remove(key) {

@@ -61,8 +61,10 @@ impl LcsOptions {
 fn lcs(call: &mut Call<'_>) -> Result<(), Error> {
     let (a, b) = (call.args.take()?, call.args.take()?);
     let options = LcsOptions::parse(&mut call.args)?;
-    let string = |key| call.keys.get(key).map_or(StringRef::Inline(b""), |entry| entry.string());
-    let (a, b) = (string(a), string(b));
+    let value = |key| call.keys.get(key).map_or(Some(StringRef::Inline(b"")), |entry| entry.string());
+    let (Some(a), Some(b)) = (value(a), value(b)) else {
+        return Err(Error::line("ERR The specified keys must contain string values"));
+    };
     // The table is memory that only lives for this command, bounded as any string is.
     if lcs::needed_bytes(a.len(), b.len()) as u64 > call.server.config.proto_max_bulk_len() {
         return Err(Error::LcsTooLarge);

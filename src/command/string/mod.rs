@@ -15,7 +15,7 @@ use super::args::Args;
 use super::errors::Error;
 use super::spec::Command;
 use crate::keyspace::entry::MAX_INLINE_BYTES;
-use crate::keyspace::{StringRef, Value};
+use crate::keyspace::{Entry, StringRef, Value};
 use crate::resp::reply::Reply;
 use crate::types::number;
 
@@ -69,11 +69,18 @@ fn reply_string(out: &mut Reply, value: StringRef<'_>) {
     }
 }
 
-/// Replies with the value of `key`, or null.
+/// The value of an entry that has to be a string.
 #[inline]
-fn reply_value(out: &mut Reply, found: Option<&crate::keyspace::Entry>) {
+fn string(entry: &Entry) -> Result<StringRef<'_>, Error> {
+    entry.string().ok_or(Error::WrongType)
+}
+
+/// Replies with the string of an entry, or null if there is none.
+#[inline]
+fn reply_value(out: &mut Reply, found: Option<&Entry>) -> Result<(), Error> {
     match found {
-        Some(entry) => reply_string(out, entry.string()),
+        Some(entry) => reply_string(out, string(entry)?),
         None => out.null(),
     }
+    Ok(())
 }

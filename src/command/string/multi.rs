@@ -1,6 +1,6 @@
 //! Several strings at once: MGET, MSET, MSETNX.
 
-use super::{next_value, reply_value};
+use super::{next_value, reply_string};
 use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::spec::{Arg, Command, Flags, Group, KeyFlags, KeySpec};
@@ -19,7 +19,7 @@ pub const MGET: Command = Command {
     tips: &["request_policy:multi_shard"],
     keys: &[KeySpec::range(1, -1, 1, KeyFlags::RO.union(KeyFlags::ACCESS))],
     args: &[Arg::key("key", 0).multiple()],
-    reply: "array with a bulk string or null for each key",
+    reply: "array with a bulk string for each key, or null if it is missing or no string",
     handler: Some(mget),
     ..Command::NEW
 };
@@ -27,7 +27,10 @@ pub const MGET: Command = Command {
 fn mget(call: &mut Call<'_>) -> Result<(), Error> {
     call.out.array(call.args.left());
     for key in call.args.rest() {
-        reply_value(call.out, call.keys.get(key));
+        match call.keys.get(key).and_then(|entry| entry.string()) {
+            Some(value) => reply_string(call.out, value),
+            None => call.out.null(),
+        }
     }
     Ok(())
 }

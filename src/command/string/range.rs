@@ -1,6 +1,6 @@
 //! Parts of strings: APPEND, SETRANGE, GETRANGE, SUBSTR, STRLEN.
 
-use super::next_value;
+use super::{next_value, string};
 use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::spec::{Arg, Command, Flags, Group, KeyFlags, KeySpec};
@@ -29,7 +29,7 @@ fn append(call: &mut Call<'_>) -> Result<(), Error> {
     let len = match call.keys.update(key) {
         Some(entry) => {
             let addition = call.args.take()?;
-            let old_len = entry.string().len();
+            let old_len = string(entry)?.len();
             let len = checked_len(call.server, old_len, addition.len())?;
             entry.write_at(old_len, addition);
             len
@@ -74,13 +74,15 @@ fn setrange(call: &mut Call<'_>) -> Result<(), Error> {
     let offset = usize::try_from(call.args.next_i64()?).map_err(|_| Error::OffsetOutOfRange)?;
     let value = call.args.take()?;
     if value.is_empty() {
-        call.out.integer(call.keys.peek(key).map_or(0, |entry| entry.string().len() as i64));
+        let len = call.keys.peek(key).map(string).transpose()?.map_or(0, |value| value.len());
+        call.out.integer(len as i64);
         return Ok(());
     }
     checked_len(call.server, offset, value.len())?;
     let entry = call.keys.update_or_create(key, Value::Bytes(b""));
+    let old_len = string(entry)?.len();
     entry.write_at(offset, value);
-    call.out.integer(entry.string().len() as i64);
+    call.out.integer(old_len.max(offset + value.len()) as i64);
     call.keys.changed(1);
     Ok(())
 }
@@ -113,7 +115,7 @@ fn getrange(call: &mut Call<'_>) -> Result<(), Error> {
         call.out.bulk(b"");
         return Ok(());
     };
-    let value = entry.string();
+    let value = string(entry)?;
     let range = byte_range(start, end, value.len());
     match value {
         StringRef::Shared(bytes) => call.out.bulk_shared(&bytes.slice(range)),
@@ -152,7 +154,8 @@ pub const STRLEN: Command = Command {
 
 fn strlen(call: &mut Call<'_>) -> Result<(), Error> {
     let key = call.args.take()?;
-    call.out.integer(call.keys.get(key).map_or(0, |entry| entry.string().len() as i64));
+    let len = call.keys.get(key).map(string).transpose()?.map_or(0, |value| value.len());
+    call.out.integer(len as i64);
     Ok(())
 }
 

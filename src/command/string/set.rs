@@ -1,7 +1,7 @@
 //! Giving a key a string: SET with its options, and the older commands that SET has taken over.
 
 use super::expiry::{MILLISECONDS, SECONDS, Time, TimeForm, UNIX_MILLISECONDS, UNIX_SECONDS};
-use super::{next_value, reply_value};
+use super::{next_value, reply_value, string};
 use crate::command::args::Args;
 use crate::command::call::Call;
 use crate::command::errors::Error;
@@ -85,15 +85,16 @@ enum Condition<'a> {
 }
 
 impl Condition<'_> {
-    fn holds(self, keys: &View<'_>, key: &[u8]) -> bool {
-        match self {
+    fn holds(self, keys: &View<'_>, key: &[u8]) -> Result<bool, Error> {
+        Ok(match self {
             Condition::None => true,
             Condition::Absent => keys.peek(key).is_none(),
             Condition::Present => keys.peek(key).is_some(),
-            Condition::Equals(expected) => {
-                keys.peek(key).is_some_and(|entry| entry.string().with(|value| value == expected))
-            }
-        }
+            Condition::Equals(expected) => match keys.peek(key) {
+                Some(entry) => string(entry)?.with(|value| value == expected),
+                None => false,
+            },
+        })
     }
 }
 
@@ -158,9 +159,9 @@ fn set(call: &mut Call<'_>) -> Result<(), Error> {
         None => Deadline::Clear,
     };
     if options.get {
-        reply_value(call.out, call.keys.get(key));
+        reply_value(call.out, call.keys.get(key))?;
     }
-    let holds = options.condition.holds(&call.keys, key);
+    let holds = options.condition.holds(&call.keys, key)?;
     if holds {
         call.keys.set(key, value, deadline);
         call.keys.changed(1);
@@ -192,7 +193,7 @@ pub const SETNX: Command = Command {
 fn setnx(call: &mut Call<'_>) -> Result<(), Error> {
     let key = call.args.take()?;
     let value = next_value(&mut call.args)?;
-    let absent = Condition::Absent.holds(&call.keys, key);
+    let absent = call.keys.peek(key).is_none();
     if absent {
         call.keys.set(key, value, Deadline::Clear);
         call.keys.changed(1);
@@ -271,7 +272,7 @@ pub const GETSET: Command = Command {
 fn getset(call: &mut Call<'_>) -> Result<(), Error> {
     let key = call.args.take()?;
     let value = next_value(&mut call.args)?;
-    reply_value(call.out, call.keys.get(key));
+    reply_value(call.out, call.keys.get(key))?;
     call.keys.set(key, value, Deadline::Clear);
     call.keys.changed(1);
     Ok(())

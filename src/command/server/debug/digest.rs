@@ -32,8 +32,10 @@ impl Digest {
     }
 
     fn mix_value(&mut self, entry: &Entry) {
-        self.mix(&TYPE_STRING.to_be_bytes());
-        entry.string().with(|bytes| self.mix(bytes));
+        if let Some(value) = entry.string() {
+            self.mix(&TYPE_STRING.to_be_bytes());
+            value.with(|bytes| self.mix(bytes));
+        }
         if entry.deadline().is_some() {
             self.add(b"!!expire!!");
         }

@@ -147,7 +147,7 @@ fn object(call: &mut Call<'_>) -> Result<(), Error> {
             "Value at:{:p} refcount:1 encoding:{} serializedlength:{} lru:{} lru_seconds_idle:{}",
             entry.address(),
             entry.encoding_name(),
-            entry.string().len() + 1,
+            entry.string().map_or(entry.heap_bytes(), |value| value.len() + 1),
             entry.access().0,
             entry.access().idle_seconds(now_ms),
         ))
