@@ -4,6 +4,7 @@ pub mod glob;
 pub mod lcs;
 pub mod long_double;
 pub mod number;
+pub mod packed;
 pub mod wheel;
 
 mod binary;

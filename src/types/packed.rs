@@ -1,0 +1,409 @@
+//! A short sequence of strings and integers in one piece of memory: the form of every small collection.
+//!
+//! ```text
+//! ┌───────────┬──────────────────────────┬──────────────────────────┬┄
+//! │ count u16 │ item 0 │ its length back │ item 1 │ its length back │
+//! └───────────┴──────────────────────────┴──────────────────────────┴┄
+//! ```
+//!
+//! Items are encoded as in Redis's *listpack* (see `src/listpack.md` of antirez/listpack), so that a dump only
+//! adds its header and its end: the first byte tells an integer of 7, 13, 16, 24, 32 or 64 bits or the length of
+//! a string of 6, 12 or 32 bits; behind an item stands how long it is, so that one can walk backwards. The count
+//! replaces listpack's own header: who owns the memory knows its size, and two bytes suffice up to
+//! [`MAX_COUNT`], above which items are counted by walking.
+//!
+//! An item is named by its *offset*. Offsets stay valid until something before them changes. Functions that
+//! read do not trust the bytes: what is damaged ends the walk, and [`validate`] tells.
+
+use crate::types::number;
+
+/// Bytes before the first item.
+pub const HEADER_BYTES: usize = 2;
+
+/// A count that does not fit the header is kept as this, and found out by walking.
+pub const MAX_COUNT: usize = u16::MAX as usize;
+
+const STRING_6: u8 = 0x80;
+const INT_13: u8 = 0xC0;
+const STRING_12: u8 = 0xE0;
+const STRING_32: u8 = 0xF0;
+const INT_16: u8 = 0xF1;
+const INT_24: u8 = 0xF2;
+const INT_32: u8 = 0xF3;
+const INT_64: u8 = 0xF4;
+
+/// One item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Item<'a> {
+    Int(i64),
+    Text(&'a [u8]),
+}
+
+/// Memory that holds a sequence.
+pub trait Buffer {
+    fn bytes(&self) -> &[u8];
+
+    /// Replaces `removed` bytes at `at` by others.
+    fn splice(&mut self, at: usize, removed: usize, inserted: &[u8]);
+
+    /// Writes over bytes at `at`.
+    fn overwrite(&mut self, at: usize, bytes: &[u8]) {
+        self.splice(at, bytes.len(), bytes);
+    }
+}
+
+impl Buffer for Vec<u8> {
+    fn bytes(&self) -> &[u8] {
+        self
+    }
+
+    fn splice(&mut self, at: usize, removed: usize, inserted: &[u8]) {
+        Vec::splice(self, at..at + removed, inserted.iter().copied());
+    }
+
+    fn overwrite(&mut self, at: usize, bytes: &[u8]) {
+        self[at..at + bytes.len()].copy_from_slice(bytes);
+    }
+}
+
+impl<'a> Item<'a> {
+    /// A string as an item: an integer if it is the canonical form of one.
+    pub fn of(text: &'a [u8]) -> Item<'a> {
+        number::parse_i64(text).map_or(Item::Text(text), Item::Int)
+    }
+
+    /// Calls `f` with the bytes that a client sees.
+    #[inline]
+    pub fn with<R>(self, f: impl FnOnce(&[u8]) -> R) -> R {
+        match self {
+            Item::Int(n) => f(itoa::Buffer::new().format(n).as_bytes()),
+            Item::Text(text) => f(text),
+        }
+    }
+
+    /// The bytes that a client sees.
+    pub fn to_vec(self) -> Vec<u8> {
+        self.with(<[u8]>::to_vec)
+    }
+
+    /// Appends the encoded item, with its length behind it.
+    pub fn encode(self, out: &mut Vec<u8>) {
+        let start = out.len();
+        match self {
+            Item::Int(n) => encode_int(n, out),
+            Item::Text(text) => {
+                match text.len() {
+                    len @ 0..64 => out.push(STRING_6 | len as u8),
+                    len @ 64..4096 => out.extend_from_slice(&[STRING_12 | (len >> 8) as u8, len as u8]),
+                    len => {
+                        out.push(STRING_32);
+                        out.extend_from_slice(&(len as u32).to_le_bytes());
+                    }
+                }
+                out.extend_from_slice(text);
+            }
+        }
+        encode_length_back(out.len() - start, out);
+    }
+}
+
+fn encode_int(n: i64, out: &mut Vec<u8>) {
+    match n {
+        0..=127 => out.push(n as u8),
+        -4096..=4095 => {
+            let bits = n as u16 & 0x1FFF;
+            out.extend_from_slice(&[INT_13 | (bits >> 8) as u8, bits as u8]);
+        }
+        _ => {
+            let (mark, len) = match n {
+                -0x8000..=0x7FFF => (INT_16, 2),
+                -0x80_0000..=0x7F_FFFF => (INT_24, 3),
+                -0x8000_0000..=0x7FFF_FFFF => (INT_32, 4),
+                _ => (INT_64, 8),
+            };
+            out.push(mark);
+            out.extend_from_slice(&n.to_le_bytes()[..len]);
+        }
+    }
+}
+
+/// Seven bits a byte, the highest first; all bytes but the first have their top bit set, for who reads backwards.
+fn encode_length_back(len: usize, out: &mut Vec<u8>) {
+    let bytes = length_back_bytes(len);
+    for at in (0..bytes).rev() {
+        let mark = if at + 1 == bytes { 0 } else { 0x80 };
+        out.push((len >> (7 * at)) as u8 & 0x7F | mark);
+    }
+}
+
+/// Bytes that the length behind an item of `len` bytes takes. (The limits are listpack's, odd as they are.)
+fn length_back_bytes(len: usize) -> usize {
+    match len {
+        0..=127 => 1,
+        128..16_383 => 2,
+        16_383..2_097_151 => 3,
+        2_097_151..268_435_455 => 4,
+        _ => 5,
+    }
+}
+
+/// The item at `at` and the offset of the next one; `None` at the end, or where the bytes are damaged.
+#[inline]
+pub fn get(bytes: &[u8], at: usize) -> Option<(Item<'_>, usize)> {
+    let mark = *bytes.get(at)?;
+    let rest = &bytes[at + 1..];
+    let (item, len) = match mark {
+        0..STRING_6 => (Item::Int(mark.into()), 1),
+        STRING_6..INT_13 => text(rest, 0, (mark & 0x3F) as usize)?,
+        INT_13..STRING_12 => {
+            let bits = u16::from(mark & 0x1F) << 8 | u16::from(*rest.first()?);
+            // The 13th bit is the sign.
+            (Item::Int(((bits << 3) as i16 >> 3).into()), 2)
+        }
+        STRING_12..STRING_32 => {
+            let len = (mark as usize & 0x0F) << 8 | *rest.first()? as usize;
+            text(rest, 1, len)?
+        }
+        STRING_32 => {
+            let len = u32::from_le_bytes(*rest.first_chunk()?);
+            text(rest, 4, len as usize)?
+        }
+        INT_16 => (Item::Int(i16::from_le_bytes(*rest.first_chunk()?).into()), 3),
+        INT_24 => {
+            let [a, b, c] = *rest.first_chunk()?;
+            (Item::Int((i32::from_le_bytes([0, a, b, c]) >> 8).into()), 4)
+        }
+        INT_32 => (Item::Int(i32::from_le_bytes(*rest.first_chunk()?).into()), 5),
+        INT_64 => (Item::Int(i64::from_le_bytes(*rest.first_chunk()?)), 9),
+        _ => return None,
+    };
+    let next = at + len + length_back_bytes(len);
+    (next <= bytes.len()).then_some((item, next))
+}
+
+/// A string of `len` bytes after `skip` bytes of `rest`, and its encoded length.
+#[inline]
+fn text(rest: &[u8], skip: usize, len: usize) -> Option<(Item<'_>, usize)> {
+    Some((Item::Text(rest.get(skip..skip.checked_add(len)?)?), 1 + skip + len))
+}
+
+/// The offset of the item before the one at `at`; `None` for the first one, or where the bytes are damaged.
+#[inline]
+pub fn before(bytes: &[u8], at: usize) -> Option<usize> {
+    if at <= HEADER_BYTES {
+        return None;
+    }
+    let mut len = 0_usize;
+    for (digit, &byte) in bytes.get(..at)?.iter().rev().take(5).enumerate() {
+        len |= (byte as usize & 0x7F) << (7 * digit);
+        if byte & 0x80 == 0 {
+            let start = at.checked_sub(len + length_back_bytes(len))?;
+            return (start >= HEADER_BYTES).then_some(start);
+        }
+    }
+    None
+}
+
+/// An empty sequence.
+pub fn new() -> Vec<u8> {
+    vec![0; HEADER_BYTES]
+}
+
+/// Number of items.
+#[inline]
+pub fn len(bytes: &[u8]) -> usize {
+    let Some(&header) = bytes.first_chunk::<HEADER_BYTES>() else { return 0 };
+    match u16::from_le_bytes(header) as usize {
+        MAX_COUNT => offsets(bytes).count(),
+        count => count,
+    }
+}
+
+/// All items from the first on.
+pub fn iter(bytes: &[u8]) -> impl Iterator<Item = Item<'_>> {
+    let mut at = HEADER_BYTES;
+    std::iter::from_fn(move || {
+        let (item, next) = get(bytes, at)?;
+        at = next;
+        Some(item)
+    })
+}
+
+/// The offsets of all items.
+pub fn offsets(bytes: &[u8]) -> impl Iterator<Item = usize> {
+    let mut at = HEADER_BYTES;
+    std::iter::from_fn(move || {
+        let (_, next) = get(bytes, at)?;
+        Some(std::mem::replace(&mut at, next))
+    })
+}
+
+/// The offset of item number `index`, from the end if it is negative (-1 is the last).
+pub fn nth(bytes: &[u8], index: i64) -> Option<usize> {
+    let count = len(bytes);
+    let index = if index < 0 { count.checked_sub(index.unsigned_abs() as usize)? } else { index as usize };
+    if index >= count {
+        return None;
+    }
+    if index <= count / 2 {
+        return offsets(bytes).nth(index);
+    }
+    let mut at = bytes.len();
+    for _ in index..count {
+        at = before(bytes, at)?;
+    }
+    Some(at)
+}
+
+/// The offset of the first item that equals `wanted`, looking at one item in `step` from the first on.
+pub fn find(bytes: &[u8], wanted: Item<'_>, step: usize) -> Option<usize> {
+    let mut at = HEADER_BYTES;
+    loop {
+        let (item, mut next) = get(bytes, at)?;
+        if item == wanted {
+            return Some(at);
+        }
+        for _ in 1..step {
+            next = get(bytes, next)?.1;
+        }
+        at = next;
+    }
+}
+
+fn set_len(buffer: &mut impl Buffer, count: usize) {
+    buffer.overwrite(0, &(count.min(MAX_COUNT) as u16).to_le_bytes());
+}
+
+/// Inserts items before the one at `at` (the length of the bytes is the end).
+pub fn insert(buffer: &mut impl Buffer, at: usize, items: &[Item<'_>]) {
+    let count = len(buffer.bytes()) + items.len();
+    let mut encoded = Vec::new();
+    items.iter().for_each(|item| item.encode(&mut encoded));
+    buffer.splice(at, 0, &encoded);
+    set_len(buffer, count);
+}
+
+/// Appends an item.
+pub fn push(buffer: &mut impl Buffer, item: Item<'_>) {
+    insert(buffer, buffer.bytes().len(), &[item]);
+}
+
+/// Puts another item in the place of the one at `at`.
+pub fn replace(buffer: &mut impl Buffer, at: usize, item: Item<'_>) {
+    let Some((_, next)) = get(buffer.bytes(), at) else { return };
+    let mut encoded = Vec::new();
+    item.encode(&mut encoded);
+    buffer.splice(at, next - at, &encoded);
+}
+
+/// Removes `count` items from the one at `at` on, or as many as there are.
+pub fn remove(buffer: &mut impl Buffer, at: usize, count: usize) {
+    let before = len(buffer.bytes());
+    let (mut end, mut removed) = (at, 0);
+    while removed < count
+        && let Some((_, next)) = get(buffer.bytes(), end)
+    {
+        end = next;
+        removed += 1;
+    }
+    buffer.splice(at, end - at, &[]);
+    set_len(buffer, before - removed);
+}
+
+/// Whether the bytes are a sequence from one end to the other, in both directions.
+pub fn validate(bytes: &[u8]) -> bool {
+    let Some(&header) = bytes.first_chunk::<HEADER_BYTES>() else { return false };
+    let (mut at, mut count) = (HEADER_BYTES, 0);
+    while let Some((_, next)) = get(bytes, at) {
+        if before(bytes, next) != Some(at) {
+            return false;
+        }
+        at = next;
+        count += 1;
+    }
+    let noted = u16::from_le_bytes(header) as usize;
+    at == bytes.len() && (noted == count || (noted == MAX_COUNT && count >= MAX_COUNT))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn texts(bytes: &[u8]) -> Vec<Vec<u8>> {
+        iter(bytes).map(Item::to_vec).collect()
+    }
+
+    fn text() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            any::<i64>().prop_map(|n| n.to_string().into_bytes()),
+            (-5000_i64..5000).prop_map(|n| n.to_string().into_bytes()),
+            (0_u32..64).prop_map(|bits| (i64::MIN >> bits).to_string().into_bytes()),
+            proptest::collection::vec(any::<u8>(), 0..80),
+            (0_usize..6000).prop_map(|len| vec![b'x'; len]),
+        ]
+    }
+
+    #[test]
+    fn bytes_are_those_of_listpack() {
+        let encoded = |text: &[u8]| {
+            let mut out = Vec::new();
+            Item::of(text).encode(&mut out);
+            out
+        };
+        assert_eq!(encoded(b"127"), [0x7F, 1]);
+        assert_eq!(encoded(b"-1"), [0xDF, 0xFF, 2]);
+        assert_eq!(encoded(b"128"), [0xC0, 0x80, 2]);
+        assert_eq!(encoded(b"-32768"), [0xF1, 0x00, 0x80, 3]);
+        assert_eq!(encoded(b"-8388608"), [0xF2, 0x00, 0x00, 0x80, 4]);
+        assert_eq!(encoded(b"2147483647"), [0xF3, 0xFF, 0xFF, 0xFF, 0x7F, 5]);
+        assert_eq!(encoded(b"01"), [0x82, b'0', b'1', 3]);
+        let long = encoded(&[b'a'; 200]);
+        assert_eq!((&long[..2], &long[202..]), (&[0xE0, 200][..], &[1, 0x80 | 74][..]));
+    }
+
+    proptest! {
+        #[test]
+        fn edits_agree_with_a_vector(
+            steps in proptest::collection::vec((0_u8..5, any::<prop::sample::Index>(), text()), 1..60),
+        ) {
+            let (mut packed, mut model) = (new(), Vec::<Vec<u8>>::new());
+            for (step, index, text) in steps {
+                let at = index.index(model.len() + 1);
+                let offset = nth(&packed, at as i64).unwrap_or(packed.len());
+                match step {
+                    0 | 1 => {
+                        insert(&mut packed, offset, &[Item::of(&text)]);
+                        model.insert(at, text);
+                    }
+                    2 if at < model.len() => {
+                        replace(&mut packed, offset, Item::of(&text));
+                        model[at] = text;
+                    }
+                    3 => {
+                        remove(&mut packed, offset, text.len());
+                        model.drain(at..(at + text.len()).min(model.len()));
+                    }
+                    _ => {
+                        let found = find(&packed, Item::of(&text), 1);
+                        let expected = model.iter().position(|other| *other == text);
+                        prop_assert_eq!(found, expected.and_then(|at| nth(&packed, at as i64)));
+                        push(&mut packed, Item::of(&text));
+                        model.push(text);
+                    }
+                }
+                prop_assert!(validate(&packed));
+                prop_assert_eq!(texts(&packed), model.clone());
+                prop_assert_eq!(len(&packed), model.len());
+                let last = nth(&packed, -1).and_then(|at| get(&packed, at)).map(|(item, _)| item.to_vec());
+                prop_assert_eq!(last.as_ref(), model.last());
+            }
+        }
+
+        #[test]
+        fn damaged_bytes_do_no_harm(bytes in proptest::collection::vec(any::<u8>(), 0..200), at in 0_usize..220) {
+            let _ = (validate(&bytes), len(&bytes), get(&bytes, at), before(&bytes, at), texts(&bytes));
+            let _ = (nth(&bytes, at as i64), nth(&bytes, -(at as i64)), find(&bytes, Item::Int(1), 2));
+        }
+    }
+}
