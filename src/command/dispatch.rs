@@ -225,7 +225,7 @@ impl<'a> Dispatcher<'a> {
         }
         begin_reply(session);
         if !ends_silent(session) {
-            out.error(error.to_string());
+            out.error(error.reply());
         }
         self.count_error(error);
     }
@@ -309,7 +309,7 @@ impl<'a> Dispatcher<'a> {
         let failed = result.is_err();
         if let Err(error) = result {
             out.truncate(before);
-            out.error(error.to_string());
+            out.error(error.reply());
             self.count_error(&error);
         }
         if session.reply_mode != ReplyMode::On && ends_silent(session) {
@@ -384,11 +384,10 @@ fn is_foreign(name: &[u8]) -> bool {
 
 #[cold]
 fn unresolved(resolved: Resolved, request: Request<'_>) -> Error {
-    let lossy = |bytes| String::from_utf8_lossy(bytes).into_owned();
     if let Resolved::UnknownSubcommand(entry) = resolved {
         return Error::UnknownSubcommand {
             container: entry.spec.name.to_ascii_uppercase(),
-            sub: lossy(echo(request.get(1), UNKNOWN_COMMAND_ECHO_BYTES)),
+            sub: echo(request.get(1), UNKNOWN_COMMAND_ECHO_BYTES).to_vec(),
         };
     }
     let mut args = Vec::new();
@@ -401,6 +400,6 @@ fn unresolved(resolved: Resolved, request: Request<'_>) -> Error {
         args.extend_from_slice(arg);
         args.extend_from_slice(b"' ");
     }
-    let (name, args) = (lossy(echo(request.get(0), UNKNOWN_COMMAND_ECHO_BYTES)), lossy(&args));
-    Error::UnknownCommand(format!("'{name}', with args beginning with: {args}"))
+    let name = echo(request.get(0), UNKNOWN_COMMAND_ECHO_BYTES);
+    Error::UnknownCommand([b"'", name, b"', with args beginning with: ", &args].concat())
 }

@@ -1,7 +1,7 @@
 //! Every error text that a client can see, once, in Redis's wording (clients match on it).
 //!
-//! An [`Error`] displays as the line after the `-` of an error reply, its code first. This module knows
-//! nothing of how errors are counted or sent.
+//! [`Error::reply`] is the line after the `-` of an error reply, its code first. It may repeat bytes of a
+//! request, which need not be text. This module knows nothing of how errors are counted or sent.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -43,17 +43,17 @@ pub enum Error {
     LcsNoMemory,
     /// The full name of the command.
     WrongArity(String),
-    /// The name as sent, then the first arguments as sent.
-    UnknownCommand(String),
+    /// The name, quoted, then the first arguments as sent.
+    UnknownCommand(Vec<u8>),
     /// Container and subcommand as sent.
     UnknownSubcommand {
         container: String,
-        sub: String,
+        sub: Vec<u8>,
     },
     /// Container, and subcommand as sent.
     SubcommandSyntax {
         container: String,
-        sub: String,
+        sub: Vec<u8>,
     },
     ShutdownFailed,
     NoAuth,
@@ -72,6 +72,8 @@ pub enum Error {
     NotAllowedInContext(&'static str),
     /// Any other message of one place, with its code (`ERR …`).
     Other(Cow<'static, str>),
+    /// One that repeats bytes of a request.
+    Echo(Vec<u8>),
 }
 
 /// The part of a client's bytes that an error repeats: up to the first zero byte, where C's strings end, and
@@ -94,7 +96,33 @@ impl Error {
 
     /// An option of EXPIRE that there is not, as far as its first zero byte.
     pub fn unsupported_option(option: &[u8]) -> Error {
-        Error::err(format_args!("Unsupported option {}", String::from_utf8_lossy(echo(option, usize::MAX))))
+        Error::echoing("Unsupported option ", echo(option, usize::MAX), "")
+    }
+
+    /// An error of code `ERR` that repeats bytes of a request between two texts.
+    pub fn echoing(before: &str, bytes: &[u8], after: &str) -> Error {
+        Error::Echo([b"ERR ", before.as_bytes(), bytes, after.as_bytes()].concat())
+    }
+
+    /// The line of the error reply.
+    pub fn reply(&self) -> Vec<u8> {
+        match self {
+            Error::Echo(line) => line.clone(),
+            Error::UnknownCommand(rest) => [b"ERR unknown command ", rest.as_slice()].concat(),
+            Error::UnknownSubcommand { container, sub } => {
+                [b"ERR unknown subcommand '", sub.as_slice(), b"'. Try ", container.as_bytes(), b" HELP."]
+                    .concat()
+            }
+            Error::SubcommandSyntax { container, sub } => [
+                b"ERR unknown subcommand or wrong number of arguments for '",
+                sub.as_slice(),
+                b"'. Try ",
+                container.as_bytes(),
+                b" HELP.",
+            ]
+            .concat(),
+            error => error.to_string().into_bytes(),
+        }
     }
 
     /// The code that errorstats counts: the first word.
@@ -144,16 +172,10 @@ impl fmt::Display for Error {
             Error::WrongArity(name) => {
                 return write!(f, "ERR wrong number of arguments for '{name}' command");
             }
-            Error::UnknownCommand(rest) => return write!(f, "ERR unknown command {rest}"),
-            Error::UnknownSubcommand { container, sub } => {
-                return write!(f, "ERR unknown subcommand '{sub}'. Try {container} HELP.");
-            }
-            Error::SubcommandSyntax { container, sub } => {
-                return write!(
-                    f,
-                    "ERR unknown subcommand or wrong number of arguments for '{sub}'. Try {container} HELP."
-                );
-            }
+            Error::Echo(_)
+            | Error::UnknownCommand(_)
+            | Error::UnknownSubcommand { .. }
+            | Error::SubcommandSyntax { .. } => return write!(f, "{}", self.reply().escape_ascii()),
             Error::ShutdownFailed => "ERR Errors trying to SHUTDOWN. Check logs.",
             Error::NoAuth => "NOAUTH Authentication required.",
             Error::HelloNoAuth => {

@@ -31,7 +31,7 @@ pub fn reply(call: &mut Call<'_>, lines: &[&str]) -> Result<(), Error> {
 /// The error of a subcommand whose number of arguments fits the record but not the form that they chose.
 pub fn syntax_error(call: &Call<'_>) -> Error {
     let container = call.entry.parent.unwrap_or(call.entry.spec).name.to_ascii_uppercase();
-    Error::SubcommandSyntax { container, sub: String::from_utf8_lossy(call.args.get(1)).into_owned() }
+    Error::SubcommandSyntax { container, sub: call.args.get(1).to_vec() }
 }
 
 fn write(out: &mut Reply, container: &str, lines: &[&str]) {

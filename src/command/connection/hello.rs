@@ -52,8 +52,7 @@ fn hello(call: &mut Call<'_>) -> Result<(), Error> {
             names::check_name(wanted)?;
             name = Some(wanted);
         } else {
-            let option = String::from_utf8_lossy(option);
-            return Err(Error::err(format_args!("Syntax error in HELLO option '{option}'")));
+            return Err(Error::echoing("Syntax error in HELLO option '", option, "'"));
         }
     }
     if let Some((user, password)) = credentials {

@@ -99,9 +99,10 @@ fn doctor(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn graph(call: &mut Call<'_>) -> Result<(), Error> {
-    let event = String::from_utf8_lossy(call.args.take()?);
-    let Some(graph) = call.server.latency.graph(&event, call.keys.now_ms / 1000) else {
-        return Err(Error::err(format_args!("No samples available for event '{event}'")));
+    let event = call.args.take()?;
+    let name = String::from_utf8_lossy(event);
+    let Some(graph) = call.server.latency.graph(&name, call.keys.now_ms / 1000) else {
+        return Err(Error::echoing("No samples available for event '", event, "'"));
     };
     call.out.verbatim("txt", graph.as_bytes());
     Ok(())

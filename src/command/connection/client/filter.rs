@@ -27,9 +27,9 @@ impl ClientType {
             ("primary", ClientType::Master),
         ];
         let found = NAMES.iter().find(|(known, _)| known.as_bytes().eq_ignore_ascii_case(name));
-        found.map(|(_, client_type)| *client_type).ok_or_else(|| {
-            Error::err(format_args!("Unknown client type '{}'", String::from_utf8_lossy(name)))
-        })
+        found
+            .map(|(_, client_type)| *client_type)
+            .ok_or_else(|| Error::echoing("Unknown client type '", name, "'"))
     }
 
     /// Whether `client` is of this type.
@@ -101,7 +101,7 @@ fn known_user(name: &[u8]) -> Result<&[u8], Error> {
     if name == b"default" {
         return Ok(name);
     }
-    Err(Error::err(format_args!("No such user '{}'", String::from_utf8_lossy(name))))
+    Err(Error::echoing("No such user '", name, "'"))
 }
 
 #[cfg(test)]

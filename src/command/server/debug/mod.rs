@@ -64,8 +64,7 @@ fn debug(call: &mut Call<'_>) -> Result<(), Error> {
         (b"digest", 0) => return digest::dataset(call),
         (b"digest-value", _) => return digest::values(call),
         (b"error", 1) => {
-            let text = String::from_utf8_lossy(call.args.take()?).into_owned();
-            return Err(Error::Other(text.into()));
+            return Err(Error::Echo(call.args.take()?.to_vec()));
         }
         (b"log", 1) => {
             tracing::warn!("DEBUG LOG: {}", String::from_utf8_lossy(call.args.take()?));
