@@ -377,7 +377,7 @@ impl Pair {
     /// All that can be seen without touching anything agrees.
     fn check(&self) {
         for (db, model) in self.model.iter().enumerate() {
-            let view = self.keyspace.lock_databases(db, self.now_ms, std::iter::once(db), Mode::Shared);
+            let mut view = self.keyspace.lock_databases(db, self.now_ms, std::iter::once(db), Mode::Shared);
             let counts = view.counts(db);
             let mut seen = Model::new();
             view.each_entry(db, |entry| assert!(seen.insert(entry.key().to_vec(), known(entry)).is_none()));

@@ -25,7 +25,7 @@ pub const KEYS: Command = Command {
     ..Command::NEW
 };
 
-fn keys(call: &mut Call<'_>) -> Result<(), Error> {
+fn keys(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let pattern = call.args.take()?;
     let place = call.out.deferred();
     let mut found = 0;
@@ -120,7 +120,7 @@ fn parse_cursor(text: &[u8]) -> Option<u64> {
     Some(if negative { magnitude.wrapping_neg() } else { magnitude })
 }
 
-fn scan(call: &mut Call<'_>) -> Result<(), Error> {
+fn scan(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let cursor = parse_cursor(call.args.take()?).ok_or(Error::InvalidCursor)?;
     let options = ScanOptions::parse(&mut call.args)?;
     let mut names = Reply::new(call.out.proto());
@@ -154,7 +154,7 @@ pub const RANDOMKEY: Command = Command {
     ..Command::NEW
 };
 
-fn randomkey(call: &mut Call<'_>) -> Result<(), Error> {
+fn randomkey(call: &mut Call<'_, '_>) -> Result<(), Error> {
     match call.keys.keyspace().random_key(call.keys.db, call.keys.now_ms) {
         Some(key) => call.out.bulk(&key),
         None => call.out.null(),

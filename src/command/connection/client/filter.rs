@@ -142,7 +142,9 @@ mod tests {
 
     #[test]
     fn bad_options_are_refused_in_redis_words() {
-        let error = |words: &[&str]| with_args(words, |args| Filter::parse(args).unwrap_err().to_string());
+        let error = |words: &[&str]| {
+            with_args(words, |args| String::from_utf8(Filter::parse(args).unwrap_err().reply()).unwrap())
+        };
         assert_eq!(error(&["id", "0"]), "ERR client-id should be greater than 0");
         assert_eq!(error(&["id", "1", "x"]), "ERR syntax error");
         assert_eq!(error(&["skipme", "maybe"]), "ERR syntax error");
