@@ -69,6 +69,7 @@ fn debug(call: &mut Call<'_, '_>) -> Result<(), Error> {
         (b"log", 1) => {
             tracing::warn!("DEBUG LOG: {}", String::from_utf8_lossy(call.args.take()?));
         }
+        (b"panic", 0) => panic!("called by DEBUG PANIC"),
         (b"htstats", 1..=2) => return table_statistics(call),
         (b"config-rewrite-force-all", 0) => {
             if let Err(error) = rewrite_file(call.server, true)? {
@@ -207,6 +208,8 @@ const HELP: &[&str] = &[
     "    Write <message> to the log.",
     "OBJECT <key>",
     "    Low-level facts about the value of <key>.",
+    "PANIC",
+    "    End the process as a bug would, with a report in the log.",
     "PAUSE-CRON <0|1>",
     "    Whether clients are left without housekeeping.",
     "POPULATE <count> [<prefix>] [<size>]",
