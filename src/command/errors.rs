@@ -10,19 +10,16 @@ use std::fmt;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Error {
     Syntax,
-    WrongType,
     NotInteger,
     /// An integer, but not of 32 bits.
     NotInt32,
     NotFloat,
-    NotFloatOrHex,
     Overflow,
     DecrementOverflow,
     NanOrInfinity,
     NoSuchKey,
     SameObject,
     DbIndexOutOfRange,
-    InvalidDbIndex,
     InvalidFirstDbIndex,
     InvalidSecondDbIndex,
     OffsetOutOfRange,
@@ -63,13 +60,10 @@ pub enum Error {
     NoProto,
     Oom,
     Loading,
-    OutOfRange,
     OutOfRangePositive,
-    TimeoutNotFloat,
     TimeoutNotInteger,
     TimeoutNegative,
     TimeoutOutOfRange,
-    NotAllowedInContext(&'static str),
     /// Any other message of one place, with its code (`ERR …`).
     Other(Cow<'static, str>),
     /// One that repeats bytes of a request.
@@ -136,18 +130,15 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let line = match self {
             Error::Syntax => "ERR syntax error",
-            Error::WrongType => "WRONGTYPE Operation against a key holding the wrong kind of value",
             Error::NotInteger => "ERR value is not an integer or out of range",
             Error::NotInt32 => "ERR value is out of range, value must between -2147483648 and 2147483647",
             Error::NotFloat => "ERR value is not a valid float",
-            Error::NotFloatOrHex => "ERR min or max is not a float",
             Error::Overflow => "ERR increment or decrement would overflow",
             Error::DecrementOverflow => "ERR decrement would overflow",
             Error::NanOrInfinity => "ERR increment would produce NaN or Infinity",
             Error::NoSuchKey => "ERR no such key",
             Error::SameObject => "ERR source and destination objects are the same",
             Error::DbIndexOutOfRange => "ERR DB index is out of range",
-            Error::InvalidDbIndex => "ERR invalid DB index",
             Error::InvalidFirstDbIndex => "ERR invalid first DB index",
             Error::InvalidSecondDbIndex => "ERR invalid second DB index",
             Error::OffsetOutOfRange => "ERR offset is out of range",
@@ -191,13 +182,10 @@ impl fmt::Display for Error {
             Error::NoProto => "NOPROTO unsupported protocol version",
             Error::Oom => "OOM command not allowed when used memory > 'maxmemory'.",
             Error::Loading => "LOADING Nuthatch is loading the dataset in memory",
-            Error::OutOfRange => "ERR value is out of range",
             Error::OutOfRangePositive => "ERR value is out of range, must be positive",
-            Error::TimeoutNotFloat => "ERR timeout is not a float or out of range",
             Error::TimeoutNotInteger => "ERR timeout is not an integer or out of range",
             Error::TimeoutOutOfRange => "ERR timeout is out of range",
             Error::TimeoutNegative => "ERR timeout is negative",
-            Error::NotAllowedInContext(what) => return write!(f, "ERR {what}"),
             Error::Other(line) => line,
         };
         f.write_str(line)

@@ -94,7 +94,7 @@ fn is_secret(request: Request<'_>, index: usize) -> bool {
 }
 
 fn set(call: &mut Call<'_, '_>) -> Result<(), Error> {
-    if call.args.left() % 2 != 0 {
+    if !call.args.left().is_multiple_of(2) {
         return Err(Error::Syntax);
     }
     let mut pairs = Vec::with_capacity(call.args.left() / 2);

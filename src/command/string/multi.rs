@@ -82,7 +82,11 @@ fn msetnx(call: &mut Call<'_, '_>) -> Result<(), Error> {
 }
 
 fn check_pairs(call: &Call<'_, '_>) -> Result<(), Error> {
-    if call.args.left() % 2 == 0 { Ok(()) } else { Err(Error::WrongArity(call.entry.full_name.clone())) }
+    if call.args.left().is_multiple_of(2) {
+        Ok(())
+    } else {
+        Err(Error::WrongArity(call.entry.full_name.clone()))
+    }
 }
 
 /// Sets each pair that is left. A key that comes twice keeps its last value, and counts twice.
