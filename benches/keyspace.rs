@@ -54,7 +54,7 @@ fn filled(now_ms: i64) -> Keyspace {
 }
 
 fn get(view: &mut View<'_>, key: &Key) -> usize {
-    view.get(key).map_or(0, |entry| entry.string().with(<[u8]>::len))
+    view.get(key).map_or(0, |entry| entry.string().unwrap().with(<[u8]>::len))
 }
 
 fn one_at_a_time(c: &mut Criterion) {
@@ -75,12 +75,12 @@ fn one_at_a_time(c: &mut Criterion) {
             view.set(key, Value::Bytes(VALUE), Deadline::Clear);
         }),
         ("set over a value of another size", Mode::Exclusive, 0, &|view, key| {
-            let len = view.peek(key).map_or(8, |entry| entry.string().len());
+            let len = view.peek(key).map_or(8, |entry| entry.string().unwrap().len());
             view.set(key, Value::Bytes(&VALUE[..24 - len]), Deadline::Clear);
         }),
         ("append a byte, take it off", Mode::Exclusive, 0, &|view, key| {
             if let Some(entry) = view.update(key) {
-                let len = entry.string().len();
+                let len = entry.string().unwrap().len();
                 if len > VALUE.len() { entry.resize_inline(len - 1) } else { entry.write_at(len, b"x") }
             }
         }),

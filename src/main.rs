@@ -50,6 +50,7 @@ fn main() {
                     std::process::exit(1);
                 }
             };
+            observe::crash::end_process_on_panic();
             for warning in warnings {
                 tracing::warn!("{warning}");
             }

@@ -516,3 +516,62 @@ fn the_number_of_keys_is_right_in_the_end() {
     ok(&client.ask(&["FLUSHALL"]));
     assert_eq!(integer(&client.ask(&["DBSIZE"])), 0);
 }
+
+/// Within a batch a lock is passed on from request to request as long as they want the same. Runs of requests
+/// for one key, with errors, other keys and other modes of locking in between, do and count what they should.
+#[test]
+fn runs_of_requests_for_one_key_are_exact() {
+    let server = server();
+    let mut admin = server.connect();
+    ok(&admin.ask(&["SET", "text", "no number"]));
+    ok(&admin.ask(&["CONFIG", "RESETSTAT"]));
+    const RUN: usize = 40;
+    let mut batch: Vec<Vec<&str>> = vec![vec!["INCR", "hot"]; RUN];
+    batch.extend([vec!["INCR", "text"], vec!["GET"], vec!["NOSUCH", "hot"], vec!["INCR", "hot"]]);
+    batch.extend(vec![vec!["GET", "hot"]; RUN]);
+    batch.extend([vec!["MGET", "hot", "text"], vec!["GET", "absent"], vec!["DEL", "absent"]]);
+    batch.extend([vec!["SET", "brief", "x", "PXAT", "1"], vec!["GET", "brief"], vec!["EXISTS", "brief"]]);
+    batch.extend(vec![vec!["INCR", "hot"]; RUN]);
+    let increments = batch.iter().filter(|request| request[..] == ["INCR", "hot"]).count();
+    let race = Race::new(&server);
+    let rounds: usize = thread::scope(|scope| {
+        let client = || {
+            let (race, batch) = (&race, &batch);
+            scope.spawn(move || {
+                let mut last = 0;
+                race.run(|client, _| {
+                    batch.iter().for_each(|request| client.send(request));
+                    for request in batch {
+                        let reply = client.receive();
+                        match request[..] {
+                            ["INCR", "hot"] => {
+                                let now = integer(&reply);
+                                assert!(now > last, "{now} after {last}");
+                                last = now;
+                            }
+                            ["GET", "hot"] => {
+                                let now = text(&reply).parse::<i64>().expect("a number");
+                                assert!(now >= last, "{now} after {last}");
+                                last = now;
+                            }
+                            ["INCR", "text"] | ["GET"] | ["NOSUCH", ..] => assert_eq!(reply[0], b'-'),
+                            ["GET", _] => assert_eq!(reply, b"$-1\r\n"),
+                            ["DEL" | "EXISTS", ..] => assert_eq!(reply, b":0\r\n"),
+                            ["SET", ..] => ok(&reply),
+                            _ => assert_eq!(elements(&reply).expect("an array").len(), 2),
+                        }
+                    }
+                })
+            })
+        };
+        join((0..6).map(|_| client()).collect()).into_iter().sum()
+    });
+    assert_eq!(text(&admin.ask(&["GET", "hot"])), (rounds * increments).to_string());
+    let stats = String::from_utf8(admin.ask(&["INFO", "stats"])).expect("text");
+    let figure = |name: &str| {
+        let line = stats.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.and_then(|value| value.parse::<usize>().ok()).expect("a figure")
+    };
+    assert_eq!(figure("keyspace_hits"), rounds * (RUN + 2) + 1);
+    assert_eq!(figure("keyspace_misses"), rounds * 3);
+}

@@ -106,6 +106,26 @@ fn broken_protocol_is_named_and_the_connection_closed() {
 }
 
 #[test]
+fn errors_repeat_bytes_as_they_were_sent() {
+    let (server, redis) = (Process::nuthatch(&[]), Process::redis(&[]));
+    let (mut ours, mut theirs) = (server.connect(), redis.connect());
+    let requests: &[&[&[u8]]] = &[
+        &[b"\xff\xfe", b"\xc3(", b"\x80"],
+        &[b"CLIENT", b"\xff\x01"],
+        &[b"CLIENT", b"KILL", b"TYPE", b"\xe9"],
+        &[b"CLIENT", b"KILL", b"USER", b"\xe9"],
+        &[b"HELLO", b"3", b"\xf0\x9f"],
+        &[b"EXPIRE", b"k", b"1", b"\xfe"],
+        &[b"LATENCY", b"GRAPH", b"\xfe"],
+    ];
+    for request in requests {
+        let (ours, theirs) = (ours.ask(request), theirs.ask(request));
+        assert_eq!(ours.escape_ascii().to_string(), theirs.escape_ascii().to_string());
+        assert!(ours.starts_with(b"-ERR"));
+    }
+}
+
+#[test]
 fn requests_after_broken_protocol_are_not_run() {
     let server = Process::nuthatch(&[]);
     server.connect().write(b"*1\r\n$x\r\n*2\r\n$4\r\nINCR\r\n$1\r\nn\r\n");
@@ -636,6 +656,8 @@ fn output_above_the_soft_limit_for_too_long_ends_the_connection() {
     let mut watcher = server.connect();
     assert_eq!(watcher.ask(&["SETRANGE", "large", "30000000", "x"]), b":30000001\r\n");
     let mut client = server.connect();
+    // Only now it is sure to be counted.
+    assert_eq!(client.ask(&["PING"]), b"+PONG\r\n");
     client.write(&encode(&["GET", "large"]));
     await_clients(&mut watcher, 1);
     assert_eq!(info(&mut watcher, "client_output_buffer_limit_disconnections"), 1);

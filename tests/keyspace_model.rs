@@ -12,7 +12,7 @@ use std::time::Duration;
 
 const DATABASES: usize = 2;
 const SHARDS: usize = 4;
-const WORKERS: usize = 2;
+const REAPERS: usize = 2;
 /// Few enough for operations to meet, enough for tables to grow and shrink.
 const KEYS: usize = 150;
 /// Longer strings are shared with their replies instead of standing in their entries.
@@ -125,7 +125,7 @@ fn key_name(key: usize) -> Vec<u8> {
 }
 
 fn text(entry: &Entry) -> Vec<u8> {
-    entry.string().with(<[u8]>::to_vec)
+    entry.string().unwrap().with(<[u8]>::to_vec)
 }
 
 fn known(entry: &Entry) -> Known {
@@ -159,7 +159,7 @@ impl Pair {
         // Wheels start by the real clock, which must not be ahead of this one.
         let now_ms = (unix_ms() + 1_000_000) / turn_ms * turn_ms + turn_ms + offset_ms;
         Pair {
-            keyspace: Keyspace::new(DATABASES, SHARDS, WORKERS),
+            keyspace: Keyspace::new(DATABASES, SHARDS, REAPERS),
             model: Default::default(),
             now_ms,
             shared: Vec::new(),
@@ -263,11 +263,11 @@ impl Pair {
         assert_same(&seen, &self.model[db]);
     }
 
-    /// Lets all workers do what is due now.
+    /// Lets all reapers do what is due now.
     fn expire(&mut self) {
-        for worker in 0..WORKERS {
+        for reaper in 0..REAPERS {
             loop {
-                let round = self.keyspace.expire_due(worker, self.now_ms, Duration::from_secs(10));
+                let round = self.keyspace.expire_due(reaper, self.now_ms, Duration::from_secs(10));
                 self.reported += round.expired;
                 if !round.more {
                     break;
@@ -303,7 +303,7 @@ impl Pair {
                 let more = vec![b'a'; *len];
                 self.command(at.db, &[&key], Mode::Exclusive, |view| {
                     let entry = view.update_or_create(&key, Value::Bytes(b""));
-                    entry.write_at(entry.string().len(), &more);
+                    entry.write_at(entry.string().unwrap().len(), &more);
                 });
                 let new = || Known { value: Vec::new(), deadline: None };
                 self.model[at.db].entry(key).or_insert_with(new).value.extend_from_slice(&more);
@@ -377,7 +377,7 @@ impl Pair {
     /// All that can be seen without touching anything agrees.
     fn check(&self) {
         for (db, model) in self.model.iter().enumerate() {
-            let view = self.keyspace.lock_databases(db, self.now_ms, std::iter::once(db), Mode::Shared);
+            let mut view = self.keyspace.lock_databases(db, self.now_ms, std::iter::once(db), Mode::Shared);
             let counts = view.counts(db);
             let mut seen = Model::new();
             view.each_entry(db, |entry| assert!(seen.insert(entry.key().to_vec(), known(entry)).is_none()));

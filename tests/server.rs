@@ -525,6 +525,17 @@ fn commands_under_other_names() {
 }
 
 #[test]
+fn a_panic_ends_the_process_with_a_report() {
+    let server = Process::nuthatch(&["--logfile", "log", "--enable-debug-command", "yes"]);
+    let mut client = server.connect();
+    client.write(b"DEBUG PANIC\r\n");
+    assert_eq!(client.receive_to_end(), b"");
+    assert!(!server.wait().success());
+    let log = read(server.dir(), "log");
+    assert!(log.contains("BUG REPORT") && log.contains("called by DEBUG PANIC"), "{log}");
+}
+
+#[test]
 fn foreign_protocols_are_logged_once() {
     let server = Process::nuthatch(&["--logfile", "log"]);
     for _ in 0..3 {

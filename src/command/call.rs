@@ -7,10 +7,10 @@ use crate::resp::reply::Reply;
 use crate::state::{Server, Session};
 
 /// One running command. The fields are separate so that a handler can borrow them side by side.
-pub struct Call<'a> {
+pub struct Call<'a, 'k> {
     pub args: Args<'a>,
     /// The keys of this command, locked as its record says.
-    pub keys: View<'a>,
+    pub keys: &'a mut View<'k>,
     pub out: &'a mut Reply,
     /// The connection's state as commands see and change it.
     pub session: &'a mut Session,

@@ -259,7 +259,7 @@ mod tests {
     use crate::command::errors::Error;
     use crate::command::spec::KeySpec;
 
-    fn handler(_: &mut Call<'_>) -> Result<(), Error> {
+    fn handler(_: &mut Call<'_, '_>) -> Result<(), Error> {
         Ok(())
     }
 

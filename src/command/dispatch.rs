@@ -27,6 +27,9 @@ const UNKNOWN_COMMAND_ECHO_BYTES: usize = 128;
 /// A foreign protocol is logged at most this often, milliseconds (Redis's figure): logs must not fill up.
 const FOREIGN_LOG_PERIOD_MS: i64 = 60_000;
 
+/// A lock is passed on from request to request for at most this long: others wait for it.
+const MAX_HELD_NANOS: u64 = 20_000;
+
 /// What a request turned out to be, before anything runs.
 #[derive(Clone, Copy)]
 pub enum Resolved {
@@ -104,6 +107,10 @@ pub struct Dispatcher<'a> {
     last_raw: u64,
     track_latency: bool,
     latency_threshold_ms: i64,
+    /// What the last command locked, if the next one is going to use it.
+    view: Option<View<'a>>,
+    /// The clock's raw value when it was locked.
+    locked_raw: u64,
     /// From where on a command is noted in the slow log or as an event of latency.
     notable_nanos: u64,
     now_ms: i64,
@@ -127,11 +134,14 @@ impl<'a> Dispatcher<'a> {
             track_latency: server.counters.track_latency.load(Ordering::Relaxed),
             latency_threshold_ms,
             notable_nanos: slow.min(late),
+            view: None,
+            locked_raw: 0,
             now_ms,
         }
     }
 
     /// Passes the gate and runs the command. Writes one reply, unless the connection's mode suppresses it.
+    /// `joins_next` says that the next request will want the same lock, which is then kept for it.
     #[inline]
     pub fn run(
         &mut self,
@@ -139,7 +149,8 @@ impl<'a> Dispatcher<'a> {
         out: &mut Reply,
         request: Request<'_>,
         resolved: Resolved,
-        keys: &[Hashed],
+        keys: &'a [Hashed],
+        joins_next: bool,
     ) -> Flow {
         let entry = match resolved {
             Resolved::Command(entry) => entry,
@@ -149,12 +160,14 @@ impl<'a> Dispatcher<'a> {
                 return Flow::Done;
             }
             _ => {
+                self.release();
                 let error = unresolved(resolved, request);
                 self.reject(session, out, None, &error);
                 return Flow::Done;
             }
         };
         if let Err(error) = self.gate(session, entry, request) {
+            self.release();
             self.reject(session, out, Some(entry), &error);
             return Flow::Done;
         }
@@ -162,10 +175,15 @@ impl<'a> Dispatcher<'a> {
         if paused != Paused::Nothing && !entry.spec.flags.contains(Flags::ALLOW_BUSY) {
             let is_write = entry.spec.flags.intersects(Flags::WRITE.union(Flags::MAY_REPLICATE));
             if paused == Paused::Everything || is_write {
+                self.release();
                 return Flow::Paused { is_write };
             }
         }
         self.call(session, out, request, entry, keys);
+        let held_nanos = self.clock.delta_as_nanos(self.locked_raw, self.last_raw);
+        if !joins_next || held_nanos > MAX_HELD_NANOS {
+            self.release();
+        }
         Flow::Done
     }
 
@@ -225,7 +243,7 @@ impl<'a> Dispatcher<'a> {
         }
         begin_reply(session);
         if !ends_silent(session) {
-            out.error(error.to_string());
+            out.error(error.reply());
         }
         self.count_error(error);
     }
@@ -236,21 +254,65 @@ impl<'a> Dispatcher<'a> {
         self.server.counters.count_error(&error.code());
     }
 
-    fn lock<'k>(
+    /// Releases what the last command has left locked for the next one.
+    #[inline]
+    pub fn release(&mut self) {
+        let Some(view) = &mut self.view else { return };
+        let tally = view.finish();
+        let totals = &self.counters.totals;
+        if tally.hits.get() + tally.misses.get() > 0 {
+            totals.keyspace_hits.add(tally.hits.get() as u64);
+            totals.keyspace_misses.add(tally.misses.get() as u64);
+        }
+        if tally.dirty.get() > 0 {
+            totals.dirty.add(tally.dirty.get());
+        }
+        if tally.expired.get() > 0 {
+            totals.expired_keys.add(tally.expired.get() as u64);
+            totals.expired_lazily.add(tally.expired.get() as u64);
+        }
+        self.view = None;
+    }
+
+    /// The view for a command: the one that is still locked if it fits, or else a new one.
+    #[inline]
+    fn view(
+        &mut self,
+        session: &Session,
+        entry: &'static Entry,
+        request: Request<'_>,
+        keys: &'a [Hashed],
+    ) -> Result<&mut View<'a>, Error> {
+        let mode = if entry.is_write() { Mode::Exclusive } else { Mode::Shared };
+        let fits = match (&self.view, keys) {
+            (Some(view), [key]) => view.has_lock_of(session.db, key, mode),
+            _ => false,
+        };
+        if fits && let Some(view) = &mut self.view {
+            view.pass_on(keys);
+        } else {
+            self.release();
+            self.view = Some(match entry.spec.scope {
+                Scope::Keys => self.server.keyspace.lock_keys(session.db, self.now_ms, keys, mode),
+                _ => self.lock_more(session, entry, request, mode)?,
+            });
+            self.locked_raw = self.last_raw;
+        }
+        Ok(self.view.as_mut().expect("there is a view by now"))
+    }
+
+    /// Locks for a command that locks otherwise than by its keys in the selected database.
+    fn lock_more(
         &self,
         session: &Session,
         entry: &'static Entry,
-        request: Request<'k>,
-        keys: &'k [Hashed],
-    ) -> Result<View<'k>, Error>
-    where
-        'a: 'k,
-    {
-        let keyspace: &'k crate::keyspace::Keyspace = &self.server.keyspace;
-        let mode = if entry.is_write() { Mode::Exclusive } else { Mode::Shared };
+        request: Request<'_>,
+        mode: Mode,
+    ) -> Result<View<'a>, Error> {
+        let keyspace: &'a crate::keyspace::Keyspace = &self.server.keyspace;
         let (db, now_ms) = (session.db, self.now_ms);
         Ok(match entry.spec.scope {
-            Scope::Keys => keyspace.lock_keys(db, now_ms, keys, mode),
+            Scope::Keys => unreachable!("locked by its keys"),
             Scope::Nothing => keyspace.lock_nothing(db, now_ms),
             Scope::Database => keyspace.lock_databases(db, now_ms, std::iter::once(db), mode),
             Scope::AllDatabases => keyspace.lock_databases(db, now_ms, 0..keyspace.databases(), mode),
@@ -277,39 +339,25 @@ impl<'a> Dispatcher<'a> {
         out: &mut Reply,
         request: Request<'_>,
         entry: &'static Entry,
-        keys: &[Hashed],
+        keys: &'a [Hashed],
     ) {
         let Some(handler) = entry.spec.handler else { return };
         begin_reply(session);
         session.client.last_command.store(entry.id as u32, Ordering::Relaxed);
         let before = out.len();
-        let result = match self.lock(session, entry, request, keys) {
+        let server = self.server;
+        let result = match self.view(session, entry, request, keys) {
             Err(error) => Err(error),
-            Ok(mut view) => {
+            Ok(view) => {
                 view.touch = !session.no_touch;
                 let args = Args::new(request, entry.first_arg());
-                let mut call = Call { args, keys: view, out, session, server: self.server, entry };
-                let result = handler(&mut call);
-                let tally = call.keys.finish();
-                let totals = &self.counters.totals;
-                if tally.hits.get() + tally.misses.get() > 0 {
-                    totals.keyspace_hits.add(tally.hits.get() as u64);
-                    totals.keyspace_misses.add(tally.misses.get() as u64);
-                }
-                if tally.dirty.get() > 0 {
-                    totals.dirty.add(tally.dirty.get());
-                }
-                if tally.expired.get() > 0 {
-                    totals.expired_keys.add(tally.expired.get() as u64);
-                    totals.expired_lazily.add(tally.expired.get() as u64);
-                }
-                result
+                handler(&mut Call { args, keys: view, out, session, server, entry })
             }
         };
         let failed = result.is_err();
         if let Err(error) = result {
             out.truncate(before);
-            out.error(error.to_string());
+            out.error(error.reply());
             self.count_error(&error);
         }
         if session.reply_mode != ReplyMode::On && ends_silent(session) {
@@ -357,6 +405,12 @@ impl<'a> Dispatcher<'a> {
     }
 }
 
+impl Drop for Dispatcher<'_> {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
 /// A command begins: what CLIENT REPLY SKIP said of the next command now holds for this one.
 #[inline]
 fn begin_reply(session: &mut Session) {
@@ -384,11 +438,10 @@ fn is_foreign(name: &[u8]) -> bool {
 
 #[cold]
 fn unresolved(resolved: Resolved, request: Request<'_>) -> Error {
-    let lossy = |bytes| String::from_utf8_lossy(bytes).into_owned();
     if let Resolved::UnknownSubcommand(entry) = resolved {
         return Error::UnknownSubcommand {
             container: entry.spec.name.to_ascii_uppercase(),
-            sub: lossy(echo(request.get(1), UNKNOWN_COMMAND_ECHO_BYTES)),
+            sub: echo(request.get(1), UNKNOWN_COMMAND_ECHO_BYTES).to_vec(),
         };
     }
     let mut args = Vec::new();
@@ -401,6 +454,6 @@ fn unresolved(resolved: Resolved, request: Request<'_>) -> Error {
         args.extend_from_slice(arg);
         args.extend_from_slice(b"' ");
     }
-    let (name, args) = (lossy(echo(request.get(0), UNKNOWN_COMMAND_ECHO_BYTES)), lossy(&args));
-    Error::UnknownCommand(format!("'{name}', with args beginning with: {args}"))
+    let name = echo(request.get(0), UNKNOWN_COMMAND_ECHO_BYTES);
+    Error::UnknownCommand([b"'", name, b"', with args beginning with: ", &args].concat())
 }

@@ -1,7 +1,7 @@
 //! Every error text that a client can see, once, in Redis's wording (clients match on it).
 //!
-//! An [`Error`] displays as the line after the `-` of an error reply, its code first. This module knows
-//! nothing of how errors are counted or sent.
+//! [`Error::reply`] is the line after the `-` of an error reply, its code first. It may repeat bytes of a
+//! request, which need not be text. This module knows nothing of how errors are counted or sent.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,19 +10,18 @@ use std::fmt;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Error {
     Syntax,
-    WrongType,
     NotInteger,
     /// An integer, but not of 32 bits.
     NotInt32,
     NotFloat,
-    NotFloatOrHex,
+    /// The key holds a value of another type.
+    WrongType,
     Overflow,
     DecrementOverflow,
     NanOrInfinity,
     NoSuchKey,
     SameObject,
     DbIndexOutOfRange,
-    InvalidDbIndex,
     InvalidFirstDbIndex,
     InvalidSecondDbIndex,
     OffsetOutOfRange,
@@ -43,17 +42,17 @@ pub enum Error {
     LcsNoMemory,
     /// The full name of the command.
     WrongArity(String),
-    /// The name as sent, then the first arguments as sent.
-    UnknownCommand(String),
+    /// The name, quoted, then the first arguments as sent.
+    UnknownCommand(Vec<u8>),
     /// Container and subcommand as sent.
     UnknownSubcommand {
         container: String,
-        sub: String,
+        sub: Vec<u8>,
     },
     /// Container, and subcommand as sent.
     SubcommandSyntax {
         container: String,
-        sub: String,
+        sub: Vec<u8>,
     },
     ShutdownFailed,
     NoAuth,
@@ -63,15 +62,14 @@ pub enum Error {
     NoProto,
     Oom,
     Loading,
-    OutOfRange,
     OutOfRangePositive,
-    TimeoutNotFloat,
     TimeoutNotInteger,
     TimeoutNegative,
     TimeoutOutOfRange,
-    NotAllowedInContext(&'static str),
     /// Any other message of one place, with its code (`ERR …`).
     Other(Cow<'static, str>),
+    /// One that repeats bytes of a request.
+    Echo(Vec<u8>),
 }
 
 /// The part of a client's bytes that an error repeats: up to the first zero byte, where C's strings end, and
@@ -94,7 +92,33 @@ impl Error {
 
     /// An option of EXPIRE that there is not, as far as its first zero byte.
     pub fn unsupported_option(option: &[u8]) -> Error {
-        Error::err(format_args!("Unsupported option {}", String::from_utf8_lossy(echo(option, usize::MAX))))
+        Error::echoing("Unsupported option ", echo(option, usize::MAX), "")
+    }
+
+    /// An error of code `ERR` that repeats bytes of a request between two texts.
+    pub fn echoing(before: &str, bytes: &[u8], after: &str) -> Error {
+        Error::Echo([b"ERR ", before.as_bytes(), bytes, after.as_bytes()].concat())
+    }
+
+    /// The line of the error reply.
+    pub fn reply(&self) -> Vec<u8> {
+        match self {
+            Error::Echo(line) => line.clone(),
+            Error::UnknownCommand(rest) => [b"ERR unknown command ", rest.as_slice()].concat(),
+            Error::UnknownSubcommand { container, sub } => {
+                [b"ERR unknown subcommand '", sub.as_slice(), b"'. Try ", container.as_bytes(), b" HELP."]
+                    .concat()
+            }
+            Error::SubcommandSyntax { container, sub } => [
+                b"ERR unknown subcommand or wrong number of arguments for '",
+                sub.as_slice(),
+                b"'. Try ",
+                container.as_bytes(),
+                b" HELP.",
+            ]
+            .concat(),
+            error => error.to_string().into_bytes(),
+        }
     }
 
     /// The code that errorstats counts: the first word.
@@ -108,18 +132,16 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let line = match self {
             Error::Syntax => "ERR syntax error",
-            Error::WrongType => "WRONGTYPE Operation against a key holding the wrong kind of value",
             Error::NotInteger => "ERR value is not an integer or out of range",
             Error::NotInt32 => "ERR value is out of range, value must between -2147483648 and 2147483647",
+            Error::WrongType => "WRONGTYPE Operation against a key holding the wrong kind of value",
             Error::NotFloat => "ERR value is not a valid float",
-            Error::NotFloatOrHex => "ERR min or max is not a float",
             Error::Overflow => "ERR increment or decrement would overflow",
             Error::DecrementOverflow => "ERR decrement would overflow",
             Error::NanOrInfinity => "ERR increment would produce NaN or Infinity",
             Error::NoSuchKey => "ERR no such key",
             Error::SameObject => "ERR source and destination objects are the same",
             Error::DbIndexOutOfRange => "ERR DB index is out of range",
-            Error::InvalidDbIndex => "ERR invalid DB index",
             Error::InvalidFirstDbIndex => "ERR invalid first DB index",
             Error::InvalidSecondDbIndex => "ERR invalid second DB index",
             Error::OffsetOutOfRange => "ERR offset is out of range",
@@ -144,16 +166,10 @@ impl fmt::Display for Error {
             Error::WrongArity(name) => {
                 return write!(f, "ERR wrong number of arguments for '{name}' command");
             }
-            Error::UnknownCommand(rest) => return write!(f, "ERR unknown command {rest}"),
-            Error::UnknownSubcommand { container, sub } => {
-                return write!(f, "ERR unknown subcommand '{sub}'. Try {container} HELP.");
-            }
-            Error::SubcommandSyntax { container, sub } => {
-                return write!(
-                    f,
-                    "ERR unknown subcommand or wrong number of arguments for '{sub}'. Try {container} HELP."
-                );
-            }
+            Error::Echo(_)
+            | Error::UnknownCommand(_)
+            | Error::UnknownSubcommand { .. }
+            | Error::SubcommandSyntax { .. } => return write!(f, "{}", self.reply().escape_ascii()),
             Error::ShutdownFailed => "ERR Errors trying to SHUTDOWN. Check logs.",
             Error::NoAuth => "NOAUTH Authentication required.",
             Error::HelloNoAuth => {
@@ -169,13 +185,10 @@ impl fmt::Display for Error {
             Error::NoProto => "NOPROTO unsupported protocol version",
             Error::Oom => "OOM command not allowed when used memory > 'maxmemory'.",
             Error::Loading => "LOADING Nuthatch is loading the dataset in memory",
-            Error::OutOfRange => "ERR value is out of range",
             Error::OutOfRangePositive => "ERR value is out of range, must be positive",
-            Error::TimeoutNotFloat => "ERR timeout is not a float or out of range",
             Error::TimeoutNotInteger => "ERR timeout is not an integer or out of range",
             Error::TimeoutOutOfRange => "ERR timeout is out of range",
             Error::TimeoutNegative => "ERR timeout is negative",
-            Error::NotAllowedInContext(what) => return write!(f, "ERR {what}"),
             Error::Other(line) => line,
         };
         f.write_str(line)

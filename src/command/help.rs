@@ -22,16 +22,16 @@ pub const fn record(group: Group, since: &'static str, handler: Handler) -> Comm
 
 /// Answers a HELP subcommand: for each subcommand its form (`GET <pattern>`), then indented lines on what it
 /// does. The lines about the container and about HELP itself are added here.
-pub fn reply(call: &mut Call<'_>, lines: &[&str]) -> Result<(), Error> {
+pub fn reply(call: &mut Call<'_, '_>, lines: &[&str]) -> Result<(), Error> {
     let container = call.entry.parent.unwrap_or(call.entry.spec);
     write(call.out, container.name, lines);
     Ok(())
 }
 
 /// The error of a subcommand whose number of arguments fits the record but not the form that they chose.
-pub fn syntax_error(call: &Call<'_>) -> Error {
+pub fn syntax_error(call: &Call<'_, '_>) -> Error {
     let container = call.entry.parent.unwrap_or(call.entry.spec).name.to_ascii_uppercase();
-    Error::SubcommandSyntax { container, sub: String::from_utf8_lossy(call.args.get(1)).into_owned() }
+    Error::SubcommandSyntax { container, sub: call.args.get(1).to_vec() }
 }
 
 fn write(out: &mut Reply, container: &str, lines: &[&str]) {

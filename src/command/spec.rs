@@ -14,7 +14,7 @@ use crate::resp::scan::Request;
 use bitflags::bitflags;
 
 /// Runs one command: parses the arguments, works on the locked keys, writes exactly one reply.
-pub type Handler = fn(&mut Call<'_>) -> Result<(), Error>;
+pub type Handler = fn(&mut Call<'_, '_>) -> Result<(), Error>;
 
 bitflags! {
     /// Properties of a command, as COMMAND INFO names them (see [`Flags::NAMES`]).

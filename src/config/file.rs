@@ -173,12 +173,12 @@ impl<'a> Loader<'a> {
             Kind::Lines { .. } => {}
             // `"a b"` stands for `a b`, but `""` stays an argument.
             _ if directive.takes_many_args() => {
-                if let [only] = args.as_slice() {
-                    if !only.is_empty() {
-                        let split =
-                            split_args(only).map_err(|error: LexError| Reason::from(error.to_string()))?;
-                        args = split.into_iter().map(Bytes::from).collect();
-                    }
+                if let [only] = args.as_slice()
+                    && !only.is_empty()
+                {
+                    let split =
+                        split_args(only).map_err(|error: LexError| Reason::from(error.to_string()))?;
+                    args = split.into_iter().map(Bytes::from).collect();
                 }
             }
             _ if args.len() != 1 => return Err("wrong number of arguments".into()),

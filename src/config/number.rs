@@ -46,7 +46,7 @@ pub fn parse_memory(text: &[u8]) -> Option<u64> {
 /// A memory size in the largest unit that shows it exactly, for configuration files.
 pub fn format_memory(bytes: u64) -> String {
     for (unit_bytes, unit) in [(1u64 << 30, "gb"), (1 << 20, "mb"), (1 << 10, "kb")] {
-        if bytes != 0 && bytes % unit_bytes == 0 {
+        if bytes != 0 && bytes.is_multiple_of(unit_bytes) {
             return format!("{}{unit}", bytes / unit_bytes);
         }
     }

@@ -195,10 +195,10 @@ impl Config {
         let mut seen = std::collections::HashSet::new();
         for &pattern in patterns {
             if !pattern.iter().any(|b| matches!(b, b'*' | b'?' | b'[')) {
-                if let Some((id, name)) = lookup(pattern).filter(|(id, _)| !id.directive().is_file_only()) {
-                    if seen.insert(name) {
-                        found.push((pattern.to_vec(), id));
-                    }
+                if let Some((id, name)) = lookup(pattern).filter(|(id, _)| !id.directive().is_file_only())
+                    && seen.insert(name)
+                {
+                    found.push((pattern.to_vec(), id));
                 }
                 continue;
             }

@@ -426,10 +426,10 @@ fn output_limits(args: &[Bytes], limits: &mut OutputLimits) -> Result<(), Reason
 }
 
 fn percentiles(args: &[Bytes]) -> Result<Arc<[f64]>, Reason> {
-    if let [only] = args {
-        if only.is_empty() {
-            return Ok(Arc::default());
-        }
+    if let [only] = args
+        && only.is_empty()
+    {
+        return Ok(Arc::default());
     }
     let parse = |text: &Bytes| -> Result<f64, Reason> {
         let percentile =

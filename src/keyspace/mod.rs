@@ -36,11 +36,11 @@ pub struct Keyspace {
 }
 
 impl Keyspace {
-    /// `shards` (a power of two) per database; `workers` share the work of expiry.
-    pub fn new(databases: usize, shards: usize, workers: usize) -> Keyspace {
+    /// `shards` (a power of two) per database; `reapers` share the work of expiry.
+    pub fn new(databases: usize, shards: usize, reapers: usize) -> Keyspace {
         Keyspace {
             databases: (0..databases).map(|_| OnceLock::new()).collect(),
-            common: Common { hasher: KeyHasher::new(shards), expiry: expire::Expiry::new(workers) },
+            common: Common { hasher: KeyHasher::new(shards), expiry: expire::Expiry::new(reapers) },
             shards_per_database: shards,
         }
     }

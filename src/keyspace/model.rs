@@ -258,7 +258,7 @@ fn a_key_expires_once() {
     };
     let read = |w: &World| {
         let hashed = [Hashed::new(w.key(2), w.keyspace.hash(w.key(2)))];
-        let view = w.keyspace.lock_keys(0, NOW_MS, &hashed, Mode::Shared);
+        let mut view = w.keyspace.lock_keys(0, NOW_MS, &hashed, Mode::Shared);
         assert_ne!(number(&view, 0, w.key(2)), Some(1), "an expired key is visible");
         view.finish().expired.get() as u64
     };

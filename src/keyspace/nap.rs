@@ -1,9 +1,9 @@
-//! How a worker that sleeps until the next deadline learns of an earlier one, without a lock on either side.
+//! How a reaper (see [`super::expire`]) that sleeps until the next deadline learns of an earlier one, without a lock on either side.
 //!
-//! A writer publishes a due time, then looks until when the worker means to sleep; the worker announces until
+//! A writer publishes a due time, then looks until when the reaper means to sleep; the reaper announces until
 //! when it means to sleep, then looks at the due times once more. Between its store and its load each has a
 //! sequentially consistent fence, so that at least one of them sees the other (Dekker's handshake): either the
-//! worker's second look finds the new due time, or the writer finds that it must wake the worker.
+//! reaper's second look finds the new due time, or the writer finds that it must wake the reaper.
 //!
 //! Generic over the memory, so that `loom` can check this very code. Knows nothing of keys or wheels.
 
@@ -34,7 +34,7 @@ impl Memory for AtomicI64 {
     }
 }
 
-/// Until when a worker means to sleep (Unix milliseconds); 0 while it is awake.
+/// Until when a reaper means to sleep (Unix milliseconds); 0 while it is awake.
 pub struct Nap<M = AtomicI64>(M);
 
 impl<M: Memory> Nap<M> {
@@ -43,19 +43,19 @@ impl<M: Memory> Nap<M> {
         Nap(awake)
     }
 
-    /// Announces that the worker is about to sleep until what `next_due` finds. Returns until when it may.
+    /// Announces that the reaper is about to sleep until what `next_due` finds. Returns until when it may.
     pub fn begin(&self, next_due: impl Fn() -> i64) -> i64 {
         self.0.store(next_due());
         M::fence();
         next_due()
     }
 
-    /// The worker is awake.
+    /// The reaper is awake.
     pub fn end(&self) {
         self.0.store(0);
     }
 
-    /// Whether the worker, as far as it had not seen a due time that was just published, must be woken for it.
+    /// Whether the reaper, as far as it had not seen a due time that was just published, must be woken for it.
     #[inline]
     pub fn is_too_long_for(&self, due_ms: i64) -> bool {
         M::fence();
@@ -101,7 +101,7 @@ mod tests {
         fn fence() {}
     }
 
-    /// Under every interleaving and every reordering that the memory model allows: a worker goes to sleep while
+    /// Under every interleaving and every reordering that the memory model allows: a reaper goes to sleep while
     /// writers publish earlier and earlier due times.
     fn nobody_oversleeps<M: Memory + Send + Sync + 'static>(memory: fn() -> M, writers: i64) {
         loom::model(move || {
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn without_fences_the_worker_oversleeps() {
+    fn without_fences_the_reaper_oversleeps() {
         assert!(catch_unwind(|| nobody_oversleeps(|| Unfenced(Modelled::new(0)), 1)).is_err());
     }
 }

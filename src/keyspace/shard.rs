@@ -119,10 +119,15 @@ pub fn is_expired(deadline_ms: Option<i64>, now_ms: i64) -> bool {
     deadline_ms.is_some_and(|deadline| now_ms > deadline)
 }
 
-/// When the wheel has to look at a key with this deadline.
-fn wheel_time(deadline_ms: i64) -> u64 {
-    deadline_ms.saturating_add(1).max(0) as u64
+/// Every shard's wheel turns ahead of the clock by a time of its own, so that the wheels do not all empty a slot of
+/// a higher level in the same instant. Milliseconds, below [`MAX_PHASE_MS`].
+fn phase_ms(index: usize) -> u64 {
+    // Multiples of an odd number are spread evenly over the slots of each level.
+    (index as u64).wrapping_mul(0x9E37_79B1) % MAX_PHASE_MS
 }
+
+/// A slot of the fifth level: what lasts longer is rare enough.
+const MAX_PHASE_MS: u64 = 1 << 24;
 
 impl Shards {
     /// The shards of database number `database`.
@@ -130,7 +135,7 @@ impl Shards {
         // DashMap wants at least two shards; hashing decides which are used.
         let map = DashMap::with_hasher_and_shard_amount(hasher.state(), amount.max(2));
         let side = |index| Side {
-            wheel: Wheel::new(now_ms.max(0) as u64),
+            wheel: Wheel::new(now_ms.max(0) as u64 + phase_ms(index)),
             deadlines: 0,
             deadline_sum: 0,
             generation: 0,
@@ -331,6 +336,16 @@ impl Read for ExclusiveShard<'_> {
 }
 
 impl ExclusiveShard<'_> {
+    /// A time (Unix milliseconds) as the wheel counts it.
+    fn wheel_time(&self, unix_ms: i64) -> u64 {
+        unix_ms.max(0) as u64 + phase_ms(self.side.index as usize)
+    }
+
+    /// When the wheel has to look at a key with this deadline.
+    fn look_time(&self, deadline_ms: i64) -> u64 {
+        self.wheel_time(deadline_ms.saturating_add(1))
+    }
+
     /// The entry of `key`, whose value may be changed in place. Its deadline is changed by
     /// [`ExclusiveShard::set_deadline`] only.
     #[inline]
@@ -413,7 +428,8 @@ impl ExclusiveShard<'_> {
     }
 
     fn file(&mut self, item: u32, deadline_ms: i64) {
-        self.side.wheel.file(item, wheel_time(deadline_ms));
+        let time = self.look_time(deadline_ms);
+        self.side.wheel.file(item, time);
         // Keys that were deleted leave their items behind until those come up; where that adds up, sweep.
         if self.side.wheel.len() > 2 * self.side.deadlines + WHEEL_SLACK {
             for item in self.side.wheel.drain_all() {
@@ -424,7 +440,8 @@ impl ExclusiveShard<'_> {
     }
 
     fn publish_due(&self) {
-        let due = self.side.wheel.next_due().map_or(i64::MAX, |due| i64::try_from(due).unwrap_or(i64::MAX));
+        let phase_ms = phase_ms(self.side.index as usize);
+        let due = self.side.wheel.next_due().map_or(i64::MAX, |due| due.saturating_sub(phase_ms) as i64);
         let before = self.due.get();
         if due == before {
             return;
@@ -445,7 +462,8 @@ impl ExclusiveShard<'_> {
         expired: &mut dyn FnMut(Entry),
     ) -> bool {
         due.clear();
-        let more = self.side.wheel.advance(now_ms.max(0) as u64, due, limit);
+        let now = self.wheel_time(now_ms);
+        let more = self.side.wheel.advance(now, due, limit);
         for item in due.iter() {
             prefetch_bucket(&self.table, table_hash(*item));
         }
@@ -484,7 +502,8 @@ impl ExclusiveShard<'_> {
             refile = None;
         }
         if let Some(deadline) = refile {
-            self.side.wheel.file(item, wheel_time(deadline));
+            let time = self.look_time(deadline);
+            self.side.wheel.file(item, time);
         }
     }
 

@@ -481,16 +481,30 @@ impl<'a> View<'a> {
         }
     }
 
+    /// Whether a command that wants just this key of this database, in this mode, has its lock here.
+    #[inline]
+    pub fn has_lock_of(&self, db: usize, key: &Hashed, mode: Mode) -> bool {
+        let Held::One(locked) = &self.held else { return false };
+        let is_shared = matches!(locked.guard, Guard::Shared(_));
+        locked.place == (db as u32, key.hash.shard) && is_shared == (mode == Mode::Shared)
+    }
+
+    /// The next command, of the key in `hints`, uses the view under the same lock.
+    #[inline]
+    pub fn pass_on(&mut self, hints: &'a [Hashed]) {
+        self.hints = hints;
+        self.next_hint.set(0);
+    }
+
     /// Releases the locks, then removes the expired keys that were met. Returns the tally.
     #[inline]
-    pub fn finish(self) -> Tally {
-        let View { keyspace, held, stale, tally, now_ms, .. } = self;
-        drop(held);
-        if let Some(stale) = stale.0.into_inner() {
-            let removed = keyspace.remove_expired(&stale.0, now_ms);
-            tally.expired.set(tally.expired.get() + removed);
+    pub fn finish(&mut self) -> &Tally {
+        self.held = Held::Nothing;
+        if let Some(stale) = self.stale.0.take() {
+            let removed = self.keyspace.remove_expired(&stale.0, self.now_ms);
+            self.tally.expired.set(self.tally.expired.get() + removed);
         }
-        tally
+        &self.tally
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows of commands or connections; those parts record into these structures and read them back.
 
+pub mod crash;
 pub mod histogram;
 pub mod latency;
 pub mod log;

@@ -21,6 +21,8 @@ pub struct Prepared {
     spans: Range<usize>,
     keys: Range<usize>,
     resolved: Resolved,
+    /// Whether the next request wants the lock of the same one shard, in the same mode.
+    joins_next: bool,
     /// Where the request ends in the buffer.
     end: usize,
 }
@@ -83,7 +85,16 @@ impl Batch {
             }
             let first_key = self.keys.len();
             dispatch::hash_keys(server, resolved, request, &mut self.keys);
+            if let (Some(before), [.., key_before, key]) = (self.requests.last_mut(), &self.keys[..])
+                && key_before.hash.shard == key.hash.shard
+                && (before.keys.len(), before.keys.end) == (1, first_key)
+                && self.keys.len() == first_key + 1
+                && let (Resolved::Command(a), Resolved::Command(b)) = (before.resolved, resolved)
+            {
+                before.joins_next = a.is_write() == b.is_write();
+            }
             self.requests.push(Prepared {
+                joins_next: false,
                 spans: first_span..self.spans.len(),
                 keys: first_key..self.keys.len(),
                 resolved,
@@ -124,6 +135,11 @@ impl Batch {
 
     pub fn is_empty(&self) -> bool {
         self.requests.is_empty()
+    }
+
+    /// Whether the request after number `index` wants the lock of the same one shard, in the same mode.
+    pub fn joins_next(&self, index: usize) -> bool {
+        self.requests[index].joins_next
     }
 
     /// Where request number `index` ends in the buffer.

@@ -404,7 +404,8 @@ impl Connection {
             let mut dispatcher = Dispatcher::new(server, worker.id, &worker.clock, now_ms);
             for index in 0..batch.len() {
                 let (request, resolved, keys) = batch.get(index, buf, large);
-                let flow = dispatcher.run(&mut self.session, out, request, resolved, keys);
+                let joins_next = batch.joins_next(index);
+                let flow = dispatcher.run(&mut self.session, out, request, resolved, keys, joins_next);
                 if let Flow::Paused { is_write } = flow {
                     let args = request.iter().map(Bytes::copy_from_slice).collect();
                     self.deferred = Some(Deferred { args, is_write });
@@ -413,6 +414,7 @@ impl Connection {
                     return Ok(Step::AwaitPause { is_write });
                 }
                 if self.session.next != Next::Continue {
+                    drop(dispatcher);
                     self.put_back(&buf[batch.end(index)..]);
                     return self.after_command(cx, scratch);
                 }
@@ -420,6 +422,7 @@ impl Connection {
                     return Ok(self.refuse_output(out.len() + self.output.bytes()));
                 }
                 if out.len() >= FLUSH_BYTES {
+                    dispatcher.release();
                     self.flush(cx, out)?;
                     out.clear(KEEP_REPLY_BYTES);
                     if self.output.bytes() >= MAX_WAITING_BYTES {
@@ -428,6 +431,7 @@ impl Connection {
                     }
                 }
             }
+            drop(dispatcher);
             if !batch.is_empty() {
                 start = batch.end(batch.len() - 1);
             }
@@ -510,7 +514,7 @@ impl Connection {
         let mut keys = Vec::new();
         dispatch::hash_keys(&worker.server, resolved, request, &mut keys);
         let mut dispatcher = Dispatcher::new(&worker.server, worker.id, &worker.clock, unix_ms());
-        match dispatcher.run(&mut self.session, &mut scratch.out, request, resolved, &keys) {
+        match dispatcher.run(&mut self.session, &mut scratch.out, request, resolved, &keys, false) {
             Flow::Paused { .. } => {
                 let is_write = deferred.is_write;
                 self.deferred = Some(deferred);

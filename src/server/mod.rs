@@ -10,6 +10,7 @@ pub mod housekeeping;
 pub mod listener;
 pub mod output;
 pub mod pidfile;
+pub mod reaper;
 pub mod settings;
 pub mod stream;
 pub mod worker;
@@ -39,17 +40,18 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// Builds the shared state of a server with this configuration. `program` is how it was called.
 pub fn build(config: Config, config_file: Option<PathBuf>, log: Log, program: String) -> Server {
     let workers = config.io_threads();
+    let reapers = reaper::amount(workers);
     let executable = std::env::current_exe().map(|p| p.display().to_string()).unwrap_or_default();
     let slowlog = Slowlog::new(config.slowlog_max_len() as usize);
     Server {
-        keyspace: Keyspace::new(config.databases() as usize, config.keyspace_shards() as usize, workers),
+        keyspace: Keyspace::new(config.databases() as usize, config.keyspace_shards() as usize, reapers),
         config,
         config_file,
         executable,
         program,
         log,
         clients: Clients::default(),
-        counters: Counters::new(workers, table::table().all.len()),
+        counters: Counters::new(workers, reapers, table::table().all.len()),
         slowlog,
         latency: LatencyMonitor::new(),
         pause: Default::default(),
@@ -116,6 +118,15 @@ async fn serve(config: Config, config_file: Option<PathBuf>, log: Log, program: 
         }
         senders.push(sender);
     }
+    for id in 0..server.keyspace.expiry().reapers() {
+        match reaper::start(id, server.clone()) {
+            Ok(thread) => threads.push(thread),
+            Err(error) => {
+                tracing::error!("Cannot start the thread that removes expired keys: {error}");
+                return 1;
+            }
+        }
+    }
     let mut addresses: Vec<String> = listeners.iter().map(|listener| listener.address().0).collect();
     banner::print(&server, &addresses);
     server.show_title();
@@ -132,6 +143,7 @@ async fn serve(config: Config, config_file: Option<PathBuf>, log: Log, program: 
     let _ = accepting.await;
     cron.abort();
     drop(senders);
+    server.keyspace.expiry().stop();
     for client in server.clients.all() {
         client.wake();
     }

@@ -1,4 +1,4 @@
-//! A worker: one thread, one runtime, the connections it was given, its share of expiry.
+//! A worker: one thread, one runtime, the connections it was given.
 
 use super::connection::Connection;
 use super::settings::CachedSettings;
@@ -84,7 +84,6 @@ async fn serve(id: usize, server: Arc<Server>, mut assignments: mpsc::UnboundedR
         }),
         settings: CachedSettings::default(),
     });
-    tokio::task::spawn_local(expire(worker.clone()));
     tokio::task::spawn_local(publish_memory());
     let mut connections = tokio::task::JoinSet::new();
     loop {
@@ -105,20 +104,6 @@ async fn serve(id: usize, server: Arc<Server>, mut assignments: mpsc::UnboundedR
         }
     }
     while connections.join_next().await.is_some() {}
-}
-
-async fn expire(worker: Rc<Worker>) {
-    let totals = worker.totals();
-    worker
-        .server
-        .keyspace
-        .expire_forever(worker.id, |round| {
-            totals.expired_keys.add(round.expired);
-            totals.dirty.add(round.expired);
-            totals.expire_nanos.add(round.took.as_nanos() as u64);
-            memory::publish();
-        })
-        .await;
 }
 
 async fn publish_memory() {

@@ -41,7 +41,7 @@ impl Count {
 
 macro_rules! totals {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
-        /// The counters of one worker.
+        /// The counters of one worker, or of another thread that does work for clients.
         #[derive(Default)]
         pub struct WorkerTotals { $($(#[$doc])* pub $name: Count,)* }
 
@@ -138,6 +138,7 @@ pub struct Counters {
     workers: Box<[CachePadded<WorkerCounters>]>,
     /// Of the main thread, which looks after the clients.
     pub housekeeping: CachePadded<WorkerTotals>,
+    reapers: Box<[CachePadded<WorkerTotals>]>,
     zero: Mutex<Zero>,
     /// `latency-tracking`.
     pub track_latency: AtomicBool,
@@ -164,7 +165,7 @@ pub struct Instantaneous {
 
 impl Counters {
     /// `commands` is the size of the command table.
-    pub fn new(workers: usize, commands: usize) -> Counters {
+    pub fn new(workers: usize, reapers: usize, commands: usize) -> Counters {
         let worker = || {
             CachePadded::new(WorkerCounters {
                 totals: WorkerTotals::default(),
@@ -176,6 +177,7 @@ impl Counters {
         Counters {
             workers: (0..workers).map(|_| worker()).collect(),
             housekeeping: CachePadded::default(),
+            reapers: (0..reapers).map(|_| CachePadded::default()).collect(),
             zero: Mutex::default(),
             track_latency: AtomicBool::new(true),
             errors: Mutex::default(),
@@ -188,6 +190,11 @@ impl Counters {
         &self.workers[worker]
     }
 
+    /// The statistics of the thread that removes expired keys from its share of the shards.
+    pub fn reaper(&self, reaper: usize) -> &WorkerTotals {
+        &self.reapers[reaper]
+    }
+
     /// Sums since start, resets notwithstanding.
     pub fn raw(&self) -> Totals {
         let mut totals = Totals::default();
@@ -195,6 +202,9 @@ impl Counters {
             totals.add(&worker.totals);
         }
         totals.add(&self.housekeeping);
+        for reaper in &self.reapers {
+            totals.add(reaper);
+        }
         totals
     }
 

@@ -8,12 +8,13 @@
 //!
 //! Departures from the paper, all for memory:
 //!
-//! * An item is a bare `u32` (its owner's key hash, say); the deadline is not kept here, because the owner has
-//!   it anyway. The wheel therefore cannot sort a slot of a higher level into lower ones by itself. When the time
-//!   of such a slot begins, its items are handed out like due ones, and the owner either finds the deadline
-//!   passed or files the item again, now into a lower level. So every item handed out means only "look at me",
-//!   and an owner who postpones a deadline need not tell the wheel: it sees the item at the old time and files
-//!   it again. An item filed at most once at a time is looked at once per level on its way down.
+//! * An item is a bare `u32` (its owner's key hash, say); from level 3 on, for deadlines more than four minutes
+//!   away, that is all that is kept, because the owner has the deadline anyway. The wheel therefore cannot sort a
+//!   slot of such a level into lower ones by itself. When the time of the slot begins, its items are handed out
+//!   like due ones, and the owner either finds the deadline passed or files the item again, now into a lower
+//!   level. So every item handed out means only "look at me", and an owner who postpones a deadline need not
+//!   tell the wheel: it sees the item at the old time and files it again. On levels 1 and 2 the deadline stands
+//!   beside the item, four bytes for a few minutes, and spares the owner two looks at the end.
 //! * Nothing can be taken out. The owner of a removed item is asked to look in vain; if many were removed, it
 //!   takes all with [`Wheel::drain_all`] and files those it still has.
 //! * Equal items within one slot are handed out once. Hashes that collide do no harm, they are one look.
@@ -27,6 +28,8 @@ const LEVELS: usize = 7;
 const TOP: usize = LEVELS - 1;
 const SLOTS: usize = 64;
 const SLOT_BITS: u32 = SLOTS.trailing_zeros();
+/// The levels below this one know the deadlines of their items: level 0 by the slot, the others item by item.
+const FIRST_BARE: usize = 3;
 /// Ticks of one slot of the top level, as a shift.
 const TOP_SHIFT: u32 = SLOT_BITS * TOP as u32;
 
@@ -37,8 +40,9 @@ const MAX_NOW_MS: u64 = 1 << 60;
 /// the wheel in the wrong order stay below this; a clock that was set does not.
 pub const CLOCK_JITTER_MS: u64 = 1000;
 
-/// The items of one slot. The first word counts those that follow, the rest is room to grow: that makes the
-/// header of an empty slot 16 bytes where a `Vec` has 24.
+/// The words of one slot: its items, each followed by the low bits of its deadline where the level has those. The
+/// first word counts those that follow, the rest is room to grow: that makes the header of an empty slot 16 bytes
+/// where a `Vec` has 24.
 #[derive(Default)]
 struct Slot(Box<[u32]>);
 
@@ -47,25 +51,25 @@ impl Slot {
     /// allocator's size classes.
     const GRAIN: usize = 4;
 
-    fn push(&mut self, item: u32) {
-        let last = self.0.first().map_or(0, |&count| count as usize) + 1;
-        if last >= self.0.len() {
+    fn push<const N: usize>(&mut self, item: [u32; N]) {
+        let first = self.0.first().map_or(0, |&count| count as usize) + 1;
+        if first + N > self.0.len() {
             let mut words = Vec::from(std::mem::take(&mut self.0));
             let target = (words.len() + (words.len() / 4).max(Self::GRAIN)).next_multiple_of(Self::GRAIN);
             words.reserve_exact(target - words.len());
             words.resize(target, 0);
             self.0 = words.into_boxed_slice();
         }
-        self.0[last] = item;
-        self.0[0] = last as u32;
+        self.0[first..first + N].copy_from_slice(&item);
+        self.0[0] = (first + N - 1) as u32;
     }
 
-    /// Empties the slot; its memory goes along with the items, which are in no order.
+    /// Empties the slot; its memory goes along with the words, without the count.
     fn take(&mut self) -> Vec<u32> {
         let mut words = Vec::from(std::mem::take(&mut self.0));
         if let Some(&count) = words.first() {
             words.truncate(count as usize + 1);
-            words.swap_remove(0);
+            words.remove(0);
         }
         words
     }
@@ -79,13 +83,22 @@ struct Slots {
     levels: [Option<Box<[Slot; SLOTS]>>; LEVELS],
     /// The slot being handed out, sorted and without duplicates; taken from the end. Its time is `now`.
     draining: Vec<u32>,
+    /// The slot whose items, each with its deadline behind it, are on their way to lower levels; taken from the
+    /// end. Its time is `now`.
+    falling: Vec<u32>,
+}
+
+/// Whether the items of a level have their deadlines with them.
+fn has_deadlines(level: usize) -> bool {
+    level > 0 && level < FIRST_BARE
 }
 
 impl Slots {
     /// The occupied slot whose time begins first: level, index and that time.
     ///
-    /// Slots of a level below the top share all time bits above the level with `now` and come after it, and
-    /// with them come before any slot of a higher level; so the lowest level that has any is the one.
+    /// Slots of a level below the top share all time bits above the level with `now` and come after it (one of
+    /// level 0 may be that of `now`), and with them come before any slot of a higher level; so the lowest level
+    /// that has any is the one.
     fn next(&self, now: u64) -> Option<(usize, usize, u64)> {
         let level = self.occupied.iter().position(|&bits| bits != 0)?;
         let shift = SLOT_BITS * level as u32;
@@ -101,6 +114,45 @@ impl Slots {
         Some((level, start as usize % SLOTS, start << shift))
     }
 
+    /// Puts an item that is due at `deadline`, which is not before `now`, into its slot.
+    fn put(&mut self, now: u64, item: u32, deadline: u64) {
+        // The highest bit in which they differ says which level tells them apart.
+        let level = (deadline ^ now).checked_ilog2().unwrap_or(0) / SLOT_BITS;
+        let (level, slot) = if level < TOP as u32 {
+            (level as usize, (deadline >> (SLOT_BITS * level)) as usize % SLOTS)
+        } else {
+            let current = now >> TOP_SHIFT;
+            let ahead = ((deadline >> TOP_SHIFT) - current).min(SLOTS as u64 - 1);
+            (TOP, (current + ahead) as usize % SLOTS)
+        };
+        self.occupied[level] |= 1 << slot;
+        let slots =
+            self.levels[level].get_or_insert_with(|| Box::new(std::array::from_fn(|_| Slot::default())));
+        if has_deadlines(level) {
+            slots[slot].push([item, deadline as u32]);
+        } else {
+            slots[slot].push([item]);
+        }
+    }
+
+    /// Moves up to `limit` items to lower levels, and returns how many.
+    fn fall(&mut self, now: u64, limit: usize) -> usize {
+        let from = self.falling.len().saturating_sub(limit.saturating_mul(2));
+        let mut falling = std::mem::take(&mut self.falling);
+        for pair in falling[from..].chunks_exact(2) {
+            // The slot's time and the deadline are less than 2^32 apart.
+            let ahead = pair[1].wrapping_sub(now as u32);
+            self.put(now, pair[0], now + u64::from(ahead));
+        }
+        let moved = (falling.len() - from) / 2;
+        falling.truncate(from);
+        if from > 0 {
+            self.falling = falling;
+        }
+        moved
+    }
+
+    /// The words of a slot, which is empty then.
     fn take(&mut self, level: usize, slot: usize) -> Vec<u32> {
         let items = self.levels[level].as_mut().map_or_else(Vec::new, |slots| slots[slot].take());
         self.occupied[level] &= !(1 << slot);
@@ -139,34 +191,22 @@ impl Wheel {
     pub fn file(&mut self, item: u32, deadline_ms: u64) {
         let now = self.now;
         let deadline = deadline_ms.max(now + 1);
-        // The highest bit in which they differ says which level tells them apart.
-        let level = (deadline ^ now).ilog2() / SLOT_BITS;
-        let (level, slot) = if level < TOP as u32 {
-            (level as usize, (deadline >> (SLOT_BITS * level)) as usize % SLOTS)
-        } else {
-            let current = now >> TOP_SHIFT;
-            let ahead = ((deadline >> TOP_SHIFT) - current).min(SLOTS as u64 - 1);
-            (TOP, (current + ahead) as usize % SLOTS)
-        };
-        let slots = self.slots.get_or_insert_default();
-        slots.occupied[level] |= 1 << slot;
-        slots.levels[level].get_or_insert_with(|| Box::new(std::array::from_fn(|_| Slot::default())))[slot]
-            .push(item);
+        self.slots.get_or_insert_default().put(now, item, deadline);
         self.len += 1;
     }
 
     /// When [`advance`](Self::advance) will next have something to hand out; in the past if it has now.
     pub fn next_due(&self) -> Option<u64> {
         let slots = self.slots.as_ref()?;
-        if slots.draining.is_empty() {
+        if slots.draining.is_empty() && slots.falling.is_empty() {
             slots.next(self.now).map(|(_, _, start)| start)
         } else {
             Some(self.now)
         }
     }
 
-    /// Moves time on to `now_ms` and appends what the owner should look at to `due`: at most `limit` items, in
-    /// the order of their slots' times. Returns whether there is more at this time; call again for it.
+    /// Moves time on to `now_ms` and appends what the owner should look at to `due`, in the order of their slots'
+    /// times: at most `limit` items, those counted in that only moved within the wheel. Returns whether there is more at this time; call again for it.
     ///
     /// The owner looks up each item and, if its deadline is still to come, files it again. It may do so at any
     /// time before or after the next call.
@@ -195,6 +235,10 @@ impl Wheel {
                     return true;
                 }
                 slots.draining = Vec::new();
+                room -= slots.fall(self.now, room);
+                if !slots.falling.is_empty() {
+                    return true;
+                }
                 let Some((level, slot, start)) = slots.next(self.now).filter(|next| next.2 <= now_ms) else {
                     break;
                 };
@@ -203,11 +247,15 @@ impl Wheel {
                 }
                 self.now = start;
                 let mut items = slots.take(level, slot);
-                let filed = items.len();
-                items.sort_unstable();
-                items.dedup();
-                self.len -= filed - items.len();
-                slots.draining = items;
+                if has_deadlines(level) {
+                    slots.falling = items;
+                } else {
+                    let filed = items.len();
+                    items.sort_unstable();
+                    items.dedup();
+                    self.len -= filed - items.len();
+                    slots.draining = items;
+                }
             }
         }
         if self.len == 0 {
@@ -228,8 +276,12 @@ impl Wheel {
         let mut all = Vec::with_capacity(self.len);
         if let Some(mut slots) = self.slots.take() {
             all.append(&mut slots.draining);
-            for slot in slots.levels.iter_mut().flatten().flat_map(|level| level.iter_mut()) {
-                all.append(&mut slot.take());
+            all.extend(slots.falling.iter().step_by(2));
+            for (number, level) in slots.levels.iter_mut().enumerate() {
+                let words = 1 + usize::from(has_deadlines(number));
+                for slot in level.iter_mut().flat_map(|level| level.iter_mut()) {
+                    all.extend(slot.take().iter().step_by(words));
+                }
             }
         }
         self.len = 0;
@@ -245,7 +297,7 @@ impl Wheel {
             slots.levels.iter().flatten().flat_map(|level| level.iter()).map(|slot| slot.0.len()).sum();
         size_of::<Slots>()
             + slots.levels.iter().flatten().count() * size_of::<[Slot; SLOTS]>()
-            + (words + slots.draining.capacity()) * size_of::<u32>()
+            + (words + slots.draining.capacity() + slots.falling.capacity()) * size_of::<u32>()
     }
 }
 

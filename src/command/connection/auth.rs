@@ -32,7 +32,7 @@ pub const AUTH: Command = Command {
     ..Command::NEW
 };
 
-fn auth(call: &mut Call<'_>) -> Result<(), Error> {
+fn auth(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let (user, password) = match call.args.left() {
         1 => {
             if !call.server.needs_password() {

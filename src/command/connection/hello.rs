@@ -38,7 +38,7 @@ pub const HELLO: Command = Command {
     ..Command::NEW
 };
 
-fn hello(call: &mut Call<'_>) -> Result<(), Error> {
+fn hello(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let proto = match call.args.peek() {
         None => None,
         Some(_) => Some(protocol(call.args.take()?)?),
@@ -52,8 +52,7 @@ fn hello(call: &mut Call<'_>) -> Result<(), Error> {
             names::check_name(wanted)?;
             name = Some(wanted);
         } else {
-            let option = String::from_utf8_lossy(option);
-            return Err(Error::err(format_args!("Syntax error in HELLO option '{option}'")));
+            return Err(Error::echoing("Syntax error in HELLO option '", option, "'"));
         }
     }
     if let Some((user, password)) = credentials {
@@ -93,7 +92,7 @@ fn protocol(version: &[u8]) -> Result<Proto, Error> {
     }
 }
 
-fn describe(call: &mut Call<'_>) {
+fn describe(call: &mut Call<'_, '_>) {
     let out = &mut *call.out;
     out.map(7);
     // Clients look for this name to know which protocol's server they talk to.

@@ -31,7 +31,7 @@ pub const ECHO: Command = Command {
     ..Command::NEW
 };
 
-fn ping(call: &mut Call<'_>) -> Result<(), Error> {
+fn ping(call: &mut Call<'_, '_>) -> Result<(), Error> {
     match call.args.left() {
         0 => call.out.simple("PONG"),
         1 => call.out.bulk(call.args.take()?),
@@ -40,7 +40,7 @@ fn ping(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn echo(call: &mut Call<'_>) -> Result<(), Error> {
+fn echo(call: &mut Call<'_, '_>) -> Result<(), Error> {
     call.out.bulk(call.args.take()?);
     Ok(())
 }

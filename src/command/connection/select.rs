@@ -54,7 +54,7 @@ pub const QUIT: Command = Command {
     ..Command::NEW
 };
 
-fn select(call: &mut Call<'_>) -> Result<(), Error> {
+fn select(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let index = call.args.next_i64_in(i32::MIN.into()..=i32::MAX.into(), Error::NotInt32)?;
     match usize::try_from(index) {
         Ok(index) if index < call.server.keyspace.databases() => call.session.select(index),
@@ -64,14 +64,14 @@ fn select(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn reset(call: &mut Call<'_>) -> Result<(), Error> {
+fn reset(call: &mut Call<'_, '_>) -> Result<(), Error> {
     call.session.reset(!call.server.needs_password());
     call.out.set_proto(call.session.proto);
     call.out.simple("RESET");
     Ok(())
 }
 
-fn quit(call: &mut Call<'_>) -> Result<(), Error> {
+fn quit(call: &mut Call<'_, '_>) -> Result<(), Error> {
     call.session.next = Next::CloseAfterReply;
     call.out.ok();
     Ok(())

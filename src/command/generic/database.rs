@@ -21,7 +21,7 @@ pub const DBSIZE: Command = Command {
     ..Command::NEW
 };
 
-fn dbsize(call: &mut Call<'_>) -> Result<(), Error> {
+fn dbsize(call: &mut Call<'_, '_>) -> Result<(), Error> {
     call.out.integer(call.keys.counts(call.keys.db).keys as i64);
     Ok(())
 }
@@ -62,7 +62,7 @@ pub const FLUSHALL: Command = Command {
 };
 
 /// SYNC and ASYNC make no difference: the keys are gone at once, their memory a moment later.
-fn flush(call: &mut Call<'_>, databases: std::ops::Range<usize>) -> Result<(), Error> {
+fn flush(call: &mut Call<'_, '_>, databases: std::ops::Range<usize>) -> Result<(), Error> {
     if !call.args.is_done() && !call.args.skip_word("SYNC") && !call.args.skip_word("ASYNC") {
         return Err(Error::Syntax);
     }
@@ -92,7 +92,7 @@ pub const SWAPDB: Command = Command {
     ..Command::NEW
 };
 
-fn swapdb(call: &mut Call<'_>) -> Result<(), Error> {
+fn swapdb(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let first = call.args.next_i32().map_err(|_| Error::InvalidFirstDbIndex)?;
     let second = call.args.next_i32().map_err(|_| Error::InvalidSecondDbIndex)?;
     let count = call.keys.keyspace().databases();

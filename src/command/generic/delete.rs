@@ -29,7 +29,7 @@ pub const UNLINK: Command = Command {
     ..DEL
 };
 
-fn delete(call: &mut Call<'_>) -> Result<(), Error> {
+fn delete(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let mut deleted = 0;
     for key in call.args.rest() {
         if let Some(entry) = call.keys.remove(key) {

@@ -105,7 +105,7 @@ impl Conditions {
 }
 
 /// `base_ms` plus the argument in units of `unit_ms`.
-fn set_deadline(call: &mut Call<'_>, unit_ms: i64, base_ms: i64) -> Result<(), Error> {
+fn set_deadline(call: &mut Call<'_, '_>, unit_ms: i64, base_ms: i64) -> Result<(), Error> {
     let key = call.args.take()?;
     let amount = call.args.take()?;
     let conditions = Conditions::parse(&mut call.args)?;
@@ -144,7 +144,7 @@ pub const PERSIST: Command = Command {
     ..Command::NEW
 };
 
-fn persist(call: &mut Call<'_>) -> Result<(), Error> {
+fn persist(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let key = call.args.take()?;
     let had_deadline = call.keys.update(key).is_some_and(|entry| entry.deadline().is_some());
     if had_deadline {
@@ -209,7 +209,7 @@ const NO_SUCH_KEY: i64 = -2;
 const NO_DEADLINE: i64 = -1;
 
 /// Replies with the deadline less `base_ms`, in units of `unit_ms`, rounded to the nearest.
-fn reply_deadline(call: &mut Call<'_>, unit_ms: i64, base_ms: i64) -> Result<(), Error> {
+fn reply_deadline(call: &mut Call<'_, '_>, unit_ms: i64, base_ms: i64) -> Result<(), Error> {
     let key = call.args.take()?;
     let reply = match call.keys.probe(key).map(|entry| entry.deadline()) {
         None => NO_SUCH_KEY,

@@ -23,7 +23,7 @@ pub const EXISTS: Command = Command {
     ..Command::NEW
 };
 
-fn exists(call: &mut Call<'_>) -> Result<(), Error> {
+fn exists(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let count = call.args.rest().filter(|key| call.keys.probe(key).is_some()).count();
     call.out.integer(count as i64);
     Ok(())
@@ -45,7 +45,7 @@ pub const TOUCH: Command = Command {
     ..Command::NEW
 };
 
-fn touch(call: &mut Call<'_>) -> Result<(), Error> {
+fn touch(call: &mut Call<'_, '_>) -> Result<(), Error> {
     // The one command whose purpose is the access counts it even under CLIENT NO-TOUCH.
     call.keys.touch = true;
     let count = call.args.rest().filter(|key| call.keys.get(key).is_some()).count();
@@ -68,7 +68,7 @@ pub const TYPE: Command = Command {
     ..Command::NEW
 };
 
-fn type_of(call: &mut Call<'_>) -> Result<(), Error> {
+fn type_of(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let key = call.args.take()?;
     call.out.simple(call.keys.probe(key).map_or("none", |entry| entry.value_type().name()));
     Ok(())

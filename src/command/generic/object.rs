@@ -87,7 +87,7 @@ const SUBCOMMAND: Command = Command {
     ..Command::NEW
 };
 
-fn reply_number(call: &mut Call<'_>, number: impl Fn(&Entry) -> Result<i64, Error>) -> Result<(), Error> {
+fn reply_number(call: &mut Call<'_, '_>, number: impl Fn(&Entry) -> Result<i64, Error>) -> Result<(), Error> {
     let key = call.args.take()?;
     match call.keys.probe(key) {
         Some(entry) => call.out.integer(number(entry)?),
@@ -120,6 +120,6 @@ const HELP: &[&str] = &[
     "    The number of references to the value of <key>.",
 ];
 
-fn object_help(call: &mut Call<'_>) -> Result<(), Error> {
+fn object_help(call: &mut Call<'_, '_>) -> Result<(), Error> {
     help::reply(call, HELP)
 }

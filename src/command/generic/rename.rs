@@ -35,7 +35,7 @@ pub const RENAMENX: Command = Command {
     ..RENAME
 };
 
-fn rename(call: &mut Call<'_>) -> Result<(), Error> {
+fn rename(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let (from, to) = (call.args.take()?, call.args.take()?);
     if call.keys.update(from).is_none() {
         return Err(Error::NoSuchKey);
@@ -47,7 +47,7 @@ fn rename(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn renamenx(call: &mut Call<'_>) -> Result<(), Error> {
+fn renamenx(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let (from, to) = (call.args.take()?, call.args.take()?);
     if call.keys.update(from).is_none() {
         return Err(Error::NoSuchKey);
@@ -62,7 +62,7 @@ fn renamenx(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 /// Moves the entry of `from` in the selected database to the name `to` in database `db`.
-fn move_entry(call: &mut Call<'_>, from: &[u8], db: usize, to: &[u8]) {
+fn move_entry(call: &mut Call<'_, '_>, from: &[u8], db: usize, to: &[u8]) {
     if let Some(entry) = call.keys.remove(from) {
         if let Some(old) = call.keys.insert_in(db, entry.renamed(to)) {
             free_entry(old);
@@ -129,11 +129,11 @@ fn next_database(args: &mut Args<'_>, databases: Databases) -> Result<usize, Err
     db.filter(|db| *db < databases.count).ok_or(Error::DbIndexOutOfRange)
 }
 
-fn databases(call: &Call<'_>) -> Databases {
+fn databases(call: &Call<'_, '_>) -> Databases {
     Databases { selected: call.keys.db, count: call.keys.keyspace().databases() }
 }
 
-fn copy(call: &mut Call<'_>) -> Result<(), Error> {
+fn copy(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let databases = databases(call);
     let CopyOptions { from, to, db, replace } = CopyOptions::parse(&mut call.args, databases)?;
     if db == call.keys.db && from == to {
@@ -177,7 +177,7 @@ pub const MOVE: Command = Command {
     ..Command::NEW
 };
 
-fn move_key(call: &mut Call<'_>) -> Result<(), Error> {
+fn move_key(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let key = call.args.take()?;
     let databases = databases(call);
     let db = next_database(&mut call.args, databases)?;

@@ -1,12 +1,10 @@
 //! Looking through a whole database: KEYS, SCAN, RANDOMKEY.
 
-use crate::command::args::Args;
 use crate::command::call::Call;
 use crate::command::errors::Error;
+use crate::command::scanning::{ScanOptions, Scanned, matches, parse_cursor};
 use crate::command::spec::{Acl, Arg, Command, Flags, Group, Scope};
-use crate::keyspace::Entry;
 use crate::resp::reply::Reply;
-use crate::types::glob;
 
 pub const KEYS: Command = Command {
     name: "keys",
@@ -25,7 +23,7 @@ pub const KEYS: Command = Command {
     ..Command::NEW
 };
 
-fn keys(call: &mut Call<'_>) -> Result<(), Error> {
+fn keys(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let pattern = call.args.take()?;
     let place = call.out.deferred();
     let mut found = 0;
@@ -37,10 +35,6 @@ fn keys(call: &mut Call<'_>) -> Result<(), Error> {
     });
     call.out.finish_array(place, found);
     Ok(())
-}
-
-fn matches(pattern: &[u8], name: &[u8]) -> bool {
-    pattern == b"*" || glob::matches(pattern, name, false)
 }
 
 pub const SCAN: Command = Command {
@@ -65,69 +59,14 @@ pub const SCAN: Command = Command {
     ..Command::NEW
 };
 
-/// How many keys SCAN looks at if it is not told.
-const DEFAULT_COUNT: usize = 10;
-
-/// What SCAN and its siblings on collections are asked for.
-struct ScanOptions<'a> {
-    pattern: Option<&'a [u8]>,
-    count: usize,
-    type_name: Option<&'a [u8]>,
-}
-
-impl<'a> ScanOptions<'a> {
-    fn parse(args: &mut Args<'a>) -> Result<ScanOptions<'a>, Error> {
-        let mut options = ScanOptions { pattern: None, count: DEFAULT_COUNT, type_name: None };
-        while !args.is_done() {
-            if args.skip_word("COUNT") {
-                options.count =
-                    usize::try_from(args.next_i64()?).ok().filter(|n| *n > 0).ok_or(Error::Syntax)?;
-            } else if args.skip_word("MATCH") {
-                options.pattern = Some(args.take()?);
-            } else if args.skip_word("TYPE") {
-                options.type_name = Some(args.take()?);
-            } else {
-                return Err(Error::Syntax);
-            }
-        }
-        Ok(options)
-    }
-
-    fn accept(&self, entry: &Entry) -> bool {
-        self.pattern.is_none_or(|pattern| matches(pattern, entry.key()))
-            && self.type_name.is_none_or(|name| name.eq_ignore_ascii_case(entry.value_type().name().as_bytes()))
-    }
-}
-
-/// Reads a cursor as C's `strtoul` does, which is what Redis accepts: an optional sign and decimal digits of at
-/// most 64 bits. No digits at all are a 0, as long as nothing else is there either.
-fn parse_cursor(text: &[u8]) -> Option<u64> {
-    if text.is_empty() {
-        return Some(0);
-    }
-    let (negative, digits) = match text {
-        [b'-', digits @ ..] => (true, digits),
-        [b'+', digits @ ..] => (false, digits),
-        digits => (false, digits),
-    };
-    if digits.is_empty() {
-        return None;
-    }
-    let magnitude = digits.iter().try_fold(0_u64, |n, byte| {
-        let digit = byte.wrapping_sub(b'0');
-        (digit <= 9).then(|| n.checked_mul(10)?.checked_add(digit.into())).flatten()
-    })?;
-    Some(if negative { magnitude.wrapping_neg() } else { magnitude })
-}
-
-fn scan(call: &mut Call<'_>) -> Result<(), Error> {
+fn scan(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let cursor = parse_cursor(call.args.take()?).ok_or(Error::InvalidCursor)?;
-    let options = ScanOptions::parse(&mut call.args)?;
+    let options = ScanOptions::parse(&mut call.args, Scanned::Keys)?;
     let mut names = Reply::new(call.out.proto());
     let mut found = 0;
     let (db, now_ms) = (call.keys.db, call.keys.now_ms);
     let next = call.keys.keyspace().scan(db, cursor, options.count, now_ms, |entry| {
-        if options.accept(entry) {
+        if options.accepts(entry.key()) && options.accepts_type(entry.value_type().name()) {
             names.bulk(entry.key());
             found += 1;
         }
@@ -154,35 +93,10 @@ pub const RANDOMKEY: Command = Command {
     ..Command::NEW
 };
 
-fn randomkey(call: &mut Call<'_>) -> Result<(), Error> {
+fn randomkey(call: &mut Call<'_, '_>) -> Result<(), Error> {
     match call.keys.keyspace().random_key(call.keys.db, call.keys.now_ms) {
         Some(key) => call.out.bulk(&key),
         None => call.out.null(),
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::parse_cursor;
-
-    #[test]
-    fn cursors() {
-        for (text, expected) in [
-            ("0", Some(0)),
-            ("", Some(0)),
-            ("+12", Some(12)),
-            ("007", Some(7)),
-            ("-1", Some(u64::MAX)),
-            ("18446744073709551615", Some(u64::MAX)),
-            ("18446744073709551616", None),
-            ("-", None),
-            (" 1", None),
-            ("1 ", None),
-            ("x", None),
-            ("1.5", None),
-        ] {
-            assert_eq!(parse_cursor(text.as_bytes()), expected, "{text:?}");
-        }
-    }
 }

@@ -112,13 +112,13 @@ pub const COMMAND: Command = Command {
     ..BASE
 };
 
-fn count(call: &mut Call<'_>) -> Result<(), Error> {
+fn count(call: &mut Call<'_, '_>) -> Result<(), Error> {
     call.out.integer(table().commands.len() as i64);
     Ok(())
 }
 
 /// COMMAND and COMMAND INFO: every command, or one entry for each name asked for.
-fn info(call: &mut Call<'_>) -> Result<(), Error> {
+fn info(call: &mut Call<'_, '_>) -> Result<(), Error> {
     if call.args.is_done() {
         call.out.array(table().commands.len());
         table().commands.iter().for_each(|entry| describe::info(call.out, entry));
@@ -134,7 +134,7 @@ fn info(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn docs(call: &mut Call<'_>) -> Result<(), Error> {
+fn docs(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let wanted: Vec<&Entry> = if call.args.is_done() {
         table().commands.clone()
     } else {
@@ -168,7 +168,7 @@ impl Filter<'_> {
     }
 }
 
-fn list(call: &mut Call<'_>) -> Result<(), Error> {
+fn list(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let filter = list_filter(call)?;
     let names: Vec<&str> = table()
         .all
@@ -181,7 +181,7 @@ fn list(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn list_filter<'a>(call: &mut Call<'a>) -> Result<Filter<'a>, Error> {
+fn list_filter<'a>(call: &mut Call<'a, '_>) -> Result<Filter<'a>, Error> {
     let args = &mut call.args;
     if args.is_done() {
         return Ok(Filter::All);
@@ -203,7 +203,7 @@ fn list_filter<'a>(call: &mut Call<'a>) -> Result<Filter<'a>, Error> {
     Ok(filter)
 }
 
-fn get_keys(call: &mut Call<'_>) -> Result<(), Error> {
+fn get_keys(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let keys = inner_keys(call)?;
     call.out.array(keys.len());
     for (key, _) in keys {
@@ -212,7 +212,7 @@ fn get_keys(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn get_keys_and_flags(call: &mut Call<'_>) -> Result<(), Error> {
+fn get_keys_and_flags(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let keys = inner_keys(call)?;
     call.out.array(keys.len());
     for (key, flags) in keys {
@@ -224,7 +224,7 @@ fn get_keys_and_flags(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 /// The keys of the command that stands in the arguments.
-fn inner_keys<'a>(call: &Call<'a>) -> Result<Vec<(&'a [u8], KeyFlags)>, Error> {
+fn inner_keys<'a>(call: &Call<'a, '_>) -> Result<Vec<(&'a [u8], KeyFlags)>, Error> {
     let request = call.args.request().tail(call.args.position());
     let entry = table().find(request.get(0)).and_then(|entry| {
         let has_sub = request.len() > 1 && !entry.subcommands.is_empty();
@@ -241,7 +241,7 @@ fn inner_keys<'a>(call: &Call<'a>) -> Result<Vec<(&'a [u8], KeyFlags)>, Error> {
     Ok(found.into_iter().map(|key| (request.get(key.position), key.flags)).collect())
 }
 
-fn show_help(call: &mut Call<'_>) -> Result<(), Error> {
+fn show_help(call: &mut Call<'_, '_>) -> Result<(), Error> {
     help::reply(
         call,
         &[

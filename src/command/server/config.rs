@@ -76,7 +76,7 @@ pub const CONFIG: Command = Command {
     ..Command::NEW
 };
 
-fn get(call: &mut Call<'_>) -> Result<(), Error> {
+fn get(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let patterns: Vec<&[u8]> = call.args.rest().collect();
     let found = call.server.config.get(&patterns);
     call.out.map(found.len());
@@ -93,8 +93,8 @@ fn is_secret(request: Request<'_>, index: usize) -> bool {
     is_value && lookup(request.get(index - 1)).is_some_and(|(id, _)| id.directive().has(flag::SENSITIVE))
 }
 
-fn set(call: &mut Call<'_>) -> Result<(), Error> {
-    if call.args.left() % 2 != 0 {
+fn set(call: &mut Call<'_, '_>) -> Result<(), Error> {
+    if !call.args.left().is_multiple_of(2) {
         return Err(Error::Syntax);
     }
     let mut pairs = Vec::with_capacity(call.args.left() / 2);
@@ -109,7 +109,7 @@ fn set(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn reset_statistics(call: &mut Call<'_>) -> Result<(), Error> {
+fn reset_statistics(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let server = call.server;
     server.counters.reset();
     server.clients.reset_counts();
@@ -120,7 +120,7 @@ fn reset_statistics(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn rewrite(call: &mut Call<'_>) -> Result<(), Error> {
+fn rewrite(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let written = rewrite_file(call.server, false)?;
     if let Err(error) = written {
         let reason = process::error_text(&error);
@@ -150,6 +150,6 @@ const HELP: &[&str] = &[
     "    Bring the configuration file up to date.",
 ];
 
-fn show_help(call: &mut Call<'_>) -> Result<(), Error> {
+fn show_help(call: &mut Call<'_, '_>) -> Result<(), Error> {
     help::reply(call, HELP)
 }

@@ -86,7 +86,7 @@ pub const LATENCY: Command = Command {
     ..Command::NEW
 };
 
-fn doctor(call: &mut Call<'_>) -> Result<(), Error> {
+fn doctor(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let config = &call.server.config;
     let settings = Settings {
         threshold_ms: config.latency_monitor_threshold(),
@@ -98,16 +98,17 @@ fn doctor(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn graph(call: &mut Call<'_>) -> Result<(), Error> {
-    let event = String::from_utf8_lossy(call.args.take()?);
-    let Some(graph) = call.server.latency.graph(&event, call.keys.now_ms / 1000) else {
-        return Err(Error::err(format_args!("No samples available for event '{event}'")));
+fn graph(call: &mut Call<'_, '_>) -> Result<(), Error> {
+    let event = call.args.take()?;
+    let name = String::from_utf8_lossy(event);
+    let Some(graph) = call.server.latency.graph(&name, call.keys.now_ms / 1000) else {
+        return Err(Error::echoing("No samples available for event '", event, "'"));
     };
     call.out.verbatim("txt", graph.as_bytes());
     Ok(())
 }
 
-fn history(call: &mut Call<'_>) -> Result<(), Error> {
+fn history(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let event = String::from_utf8_lossy(call.args.take()?);
     let samples = call.server.latency.history(&event);
     call.out.array(samples.len());
@@ -119,7 +120,7 @@ fn history(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn latest(call: &mut Call<'_>) -> Result<(), Error> {
+fn latest(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let events = call.server.latency.latest();
     call.out.array(events.len());
     for event in events {
@@ -132,7 +133,7 @@ fn latest(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn reset(call: &mut Call<'_>) -> Result<(), Error> {
+fn reset(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let latency = &call.server.latency;
     let forgotten = if call.args.is_done() {
         latency.reset_all()
@@ -143,7 +144,7 @@ fn reset(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn histogram(call: &mut Call<'_>) -> Result<(), Error> {
+fn histogram(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let commands: Vec<&Entry> = if call.args.is_done() {
         table().all.clone()
     } else {
@@ -188,6 +189,6 @@ const HELP: &[&str] = &[
     "    Forget the latencies of these events (default: all).",
 ];
 
-fn show_help(call: &mut Call<'_>) -> Result<(), Error> {
+fn show_help(call: &mut Call<'_, '_>) -> Result<(), Error> {
     help::reply(call, HELP)
 }

@@ -28,7 +28,7 @@ const TRUNK_COLUMNS: usize = 12;
 const ROWS: usize = 14;
 const BARK: [char; 6] = [' ', ' ', '\'', '.', '|', ':'];
 
-fn lolwut(call: &mut Call<'_>) -> Result<(), Error> {
+fn lolwut(call: &mut Call<'_, '_>) -> Result<(), Error> {
     // Every version has drawn another picture; this server has one. What else is given is passed over.
     if call.args.skip_word("VERSION") && !call.args.is_done() {
         call.args.next_i64()?;

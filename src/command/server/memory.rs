@@ -84,7 +84,7 @@ pub const MEMORY: Command = Command {
     ..Command::NEW
 };
 
-fn usage(call: &mut Call<'_>) -> Result<(), Error> {
+fn usage(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let key = call.args.take()?;
     while !call.args.is_done() {
         // A string's size is exact, so nothing is sampled; the number must be one all the same.
@@ -99,13 +99,13 @@ fn usage(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn malloc_stats(call: &mut Call<'_>) -> Result<(), Error> {
+fn malloc_stats(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let text = memory::allocator_report();
     call.out.verbatim("txt", &text);
     Ok(())
 }
 
-fn stats(call: &mut Call<'_>) -> Result<(), Error> {
+fn stats(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let memory = MemoryUse::of(call.server);
     let mut fields = Fields { out: call.out, count: 0 };
     let place = fields.out.deferred();
@@ -196,7 +196,7 @@ const HIGH_RATIO: f64 = 1.4;
 const HIGH_EXCESS_BYTES: i64 = 10 << 20;
 const LARGE_CLIENT_BYTES: usize = 200 << 10;
 
-fn doctor(call: &mut Call<'_>) -> Result<(), Error> {
+fn doctor(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let memory = MemoryUse::of(call.server);
     let report = diagnose(&memory, call.server.clients.count());
     call.out.verbatim("txt", report.as_bytes());
@@ -261,7 +261,7 @@ const HELP: &[&str] = &[
     "    (default: 5, 0: all).",
 ];
 
-fn show_help(call: &mut Call<'_>) -> Result<(), Error> {
+fn show_help(call: &mut Call<'_, '_>) -> Result<(), Error> {
     help::reply(call, HELP)
 }
 

@@ -32,11 +32,11 @@ pub const MODULE: Command = Command {
     ..Command::NEW
 };
 
-fn list(call: &mut Call<'_>) -> Result<(), Error> {
+fn list(call: &mut Call<'_, '_>) -> Result<(), Error> {
     call.out.array(0);
     Ok(())
 }
 
-fn show_help(call: &mut Call<'_>) -> Result<(), Error> {
+fn show_help(call: &mut Call<'_, '_>) -> Result<(), Error> {
     help::reply(call, &["LIST", "    The loaded modules."])
 }

@@ -47,7 +47,7 @@ enum Wish {
     Abort,
 }
 
-fn shutdown(call: &mut Call<'_>) -> Result<(), Error> {
+fn shutdown(call: &mut Call<'_, '_>) -> Result<(), Error> {
     match parse(&mut call.args)? {
         Wish::Abort => {
             if !call.server.shutdown.abort() {

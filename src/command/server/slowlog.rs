@@ -67,7 +67,7 @@ pub const SLOWLOG: Command = Command {
     ..Command::NEW
 };
 
-fn get(call: &mut Call<'_>) -> Result<(), Error> {
+fn get(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let out_of_range = Error::line("ERR count should be greater than or equal to -1");
     let count = match call.args.left() {
         0 => DEFAULT_COUNT,
@@ -106,6 +106,6 @@ const HELP: &[&str] = &[
     "    Forget all entries.",
 ];
 
-fn show_help(call: &mut Call<'_>) -> Result<(), Error> {
+fn show_help(call: &mut Call<'_, '_>) -> Result<(), Error> {
     help::reply(call, HELP)
 }

@@ -31,7 +31,7 @@ pub const ROLE: Command = Command {
     ..Command::NEW
 };
 
-fn time(call: &mut Call<'_>) -> Result<(), Error> {
+fn time(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     call.out.array(2);
     call.out.bulk_integer(now.as_secs() as i64);
@@ -39,7 +39,7 @@ fn time(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn role(call: &mut Call<'_>) -> Result<(), Error> {
+fn role(call: &mut Call<'_, '_>) -> Result<(), Error> {
     // A master without replicas: there is no replication in this version.
     call.out.array(3);
     call.out.text("master");

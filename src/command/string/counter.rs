@@ -85,7 +85,7 @@ pub const DECRBY: Command = Command {
     ..Command::NEW
 };
 
-fn add(call: &mut Call<'_>, key: &[u8], by: i64) -> Result<(), Error> {
+fn add(call: &mut Call<'_, '_>, key: &[u8], by: i64) -> Result<(), Error> {
     let mut sum = by;
     let done = match call.keys.update(key) {
         Some(entry) => {
@@ -121,7 +121,7 @@ pub const INCRBYFLOAT: Command = Command {
     ..Command::NEW
 };
 
-fn incrbyfloat(call: &mut Call<'_>) -> Result<(), Error> {
+fn incrbyfloat(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let key = call.args.take()?;
     let old = match call.keys.update(key) {
         Some(entry) => string(entry)?.with(LongDouble::parse).ok_or(Error::NotFloat)?,

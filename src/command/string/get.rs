@@ -22,7 +22,7 @@ pub const GET: Command = Command {
     ..Command::NEW
 };
 
-fn get(call: &mut Call<'_>) -> Result<(), Error> {
+fn get(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let key = call.args.take()?;
     reply_value(call.out, call.keys.get(key))
 }
@@ -42,7 +42,7 @@ pub const GETDEL: Command = Command {
     ..Command::NEW
 };
 
-fn getdel(call: &mut Call<'_>) -> Result<(), Error> {
+fn getdel(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let key = call.args.take()?;
     reply_value(call.out, call.keys.get(key))?;
     if let Some(entry) = call.keys.remove(key) {
@@ -73,7 +73,7 @@ pub const GETEX: Command = Command {
     ..Command::NEW
 };
 
-fn getex(call: &mut Call<'_>) -> Result<(), Error> {
+fn getex(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let key = call.args.take()?;
     let (mut time, mut persist) = (None, false);
     while !call.args.is_done() {

@@ -58,7 +58,7 @@ impl LcsOptions {
     }
 }
 
-fn lcs(call: &mut Call<'_>) -> Result<(), Error> {
+fn lcs(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let (a, b) = (call.args.take()?, call.args.take()?);
     let options = LcsOptions::parse(&mut call.args)?;
     let value = |key| call.keys.get(key).map_or(Some(StringRef::Inline(b"")), |entry| entry.string());

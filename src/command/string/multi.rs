@@ -24,7 +24,7 @@ pub const MGET: Command = Command {
     ..Command::NEW
 };
 
-fn mget(call: &mut Call<'_>) -> Result<(), Error> {
+fn mget(call: &mut Call<'_, '_>) -> Result<(), Error> {
     call.out.array(call.args.left());
     for key in call.args.rest() {
         match call.keys.get(key).and_then(|entry| entry.string()) {
@@ -51,7 +51,7 @@ pub const MSET: Command = Command {
     ..Command::NEW
 };
 
-fn mset(call: &mut Call<'_>) -> Result<(), Error> {
+fn mset(call: &mut Call<'_, '_>) -> Result<(), Error> {
     check_pairs(call)?;
     set_pairs(call)?;
     call.out.ok();
@@ -73,7 +73,7 @@ pub const MSETNX: Command = Command {
     ..Command::NEW
 };
 
-fn msetnx(call: &mut Call<'_>) -> Result<(), Error> {
+fn msetnx(call: &mut Call<'_, '_>) -> Result<(), Error> {
     check_pairs(call)?;
     if call.args.rest().step_by(2).any(|key| call.keys.peek(key).is_some()) {
         call.out.integer(0);
@@ -84,12 +84,16 @@ fn msetnx(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn check_pairs(call: &Call<'_>) -> Result<(), Error> {
-    if call.args.left() % 2 == 0 { Ok(()) } else { Err(Error::WrongArity(call.entry.full_name.clone())) }
+fn check_pairs(call: &Call<'_, '_>) -> Result<(), Error> {
+    if call.args.left().is_multiple_of(2) {
+        Ok(())
+    } else {
+        Err(Error::WrongArity(call.entry.full_name.clone()))
+    }
 }
 
 /// Sets each pair that is left. A key that comes twice keeps its last value, and counts twice.
-fn set_pairs(call: &mut Call<'_>) -> Result<(), Error> {
+fn set_pairs(call: &mut Call<'_, '_>) -> Result<(), Error> {
     call.keys.changed(call.args.left() as u64 / 2);
     while !call.args.is_done() {
         let key = call.args.take()?;

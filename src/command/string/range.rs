@@ -24,7 +24,7 @@ pub const APPEND: Command = Command {
     ..Command::NEW
 };
 
-fn append(call: &mut Call<'_>) -> Result<(), Error> {
+fn append(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let key = call.args.take()?;
     let len = match call.keys.update(key) {
         Some(entry) => {
@@ -69,7 +69,7 @@ pub const SETRANGE: Command = Command {
     ..Command::NEW
 };
 
-fn setrange(call: &mut Call<'_>) -> Result<(), Error> {
+fn setrange(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let key = call.args.take()?;
     let offset = usize::try_from(call.args.next_i64()?).map_err(|_| Error::OffsetOutOfRange)?;
     let value = call.args.take()?;
@@ -107,7 +107,7 @@ pub const GETRANGE: Command = Command {
 pub const SUBSTR: Command =
     Command { name: "substr", since: "1.0.0", deprecated: Some(("2.0.0", "`GETRANGE`")), ..GETRANGE };
 
-fn getrange(call: &mut Call<'_>) -> Result<(), Error> {
+fn getrange(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let key = call.args.take()?;
     let start = call.args.next_i64()?;
     let end = call.args.next_i64()?;
@@ -152,7 +152,7 @@ pub const STRLEN: Command = Command {
     ..Command::NEW
 };
 
-fn strlen(call: &mut Call<'_>) -> Result<(), Error> {
+fn strlen(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let key = call.args.take()?;
     let len = call.keys.get(key).map(string).transpose()?.map_or(0, |value| value.len());
     call.out.integer(len as i64);

@@ -143,7 +143,7 @@ impl<'a> SetOptions<'a> {
     }
 }
 
-fn set(call: &mut Call<'_>) -> Result<(), Error> {
+fn set(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let key = call.args.take()?;
     let value = next_value(&mut call.args)?;
     if call.args.is_done() {
@@ -161,7 +161,7 @@ fn set(call: &mut Call<'_>) -> Result<(), Error> {
     if options.get {
         reply_value(call.out, call.keys.get(key))?;
     }
-    let holds = options.condition.holds(&call.keys, key)?;
+    let holds = options.condition.holds(call.keys, key)?;
     if holds {
         call.keys.set(key, value, deadline);
         call.keys.changed(1);
@@ -190,7 +190,7 @@ pub const SETNX: Command = Command {
     ..Command::NEW
 };
 
-fn setnx(call: &mut Call<'_>) -> Result<(), Error> {
+fn setnx(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let key = call.args.take()?;
     let value = next_value(&mut call.args)?;
     let absent = call.keys.peek(key).is_none();
@@ -218,7 +218,7 @@ pub const SETEX: Command = Command {
     ..Command::NEW
 };
 
-fn setex(call: &mut Call<'_>) -> Result<(), Error> {
+fn setex(call: &mut Call<'_, '_>) -> Result<(), Error> {
     set_for(call, TimeForm::Ex)
 }
 
@@ -238,11 +238,11 @@ pub const PSETEX: Command = Command {
     ..Command::NEW
 };
 
-fn psetex(call: &mut Call<'_>) -> Result<(), Error> {
+fn psetex(call: &mut Call<'_, '_>) -> Result<(), Error> {
     set_for(call, TimeForm::Px)
 }
 
-fn set_for(call: &mut Call<'_>, form: TimeForm) -> Result<(), Error> {
+fn set_for(call: &mut Call<'_, '_>, form: TimeForm) -> Result<(), Error> {
     let key = call.args.take()?;
     let time = Time { form, text: call.args.take()? };
     let deadline = time.deadline_ms(call.keys.now_ms, call.entry.spec.name)?;
@@ -269,7 +269,7 @@ pub const GETSET: Command = Command {
     ..Command::NEW
 };
 
-fn getset(call: &mut Call<'_>) -> Result<(), Error> {
+fn getset(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let key = call.args.take()?;
     let value = next_value(&mut call.args)?;
     reply_value(call.out, call.keys.get(key))?;

@@ -27,9 +27,9 @@ impl ClientType {
             ("primary", ClientType::Master),
         ];
         let found = NAMES.iter().find(|(known, _)| known.as_bytes().eq_ignore_ascii_case(name));
-        found.map(|(_, client_type)| *client_type).ok_or_else(|| {
-            Error::err(format_args!("Unknown client type '{}'", String::from_utf8_lossy(name)))
-        })
+        found
+            .map(|(_, client_type)| *client_type)
+            .ok_or_else(|| Error::echoing("Unknown client type '", name, "'"))
     }
 
     /// Whether `client` is of this type.
@@ -101,7 +101,7 @@ fn known_user(name: &[u8]) -> Result<&[u8], Error> {
     if name == b"default" {
         return Ok(name);
     }
-    Err(Error::err(format_args!("No such user '{}'", String::from_utf8_lossy(name))))
+    Err(Error::echoing("No such user '", name, "'"))
 }
 
 #[cfg(test)]
@@ -142,7 +142,9 @@ mod tests {
 
     #[test]
     fn bad_options_are_refused_in_redis_words() {
-        let error = |words: &[&str]| with_args(words, |args| Filter::parse(args).unwrap_err().to_string());
+        let error = |words: &[&str]| {
+            with_args(words, |args| String::from_utf8(Filter::parse(args).unwrap_err().reply()).unwrap())
+        };
         assert_eq!(error(&["id", "0"]), "ERR client-id should be greater than 0");
         assert_eq!(error(&["id", "1", "x"]), "ERR syntax error");
         assert_eq!(error(&["skipme", "maybe"]), "ERR syntax error");

@@ -58,7 +58,7 @@ pub const KILL: Command = Command {
     ..ADMIN
 };
 
-fn kill(call: &mut Call<'_>) -> Result<(), Error> {
+fn kill(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let by_address = call.args.left() == 1;
     let filter = if by_address {
         Filter { addr: Some(call.args.take()?), ..Filter::default() }

@@ -61,7 +61,7 @@ pub const LIST: Command = Command {
     ..ADMIN
 };
 
-fn info(call: &mut Call<'_>) -> Result<(), Error> {
+fn info(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let mut text = Vec::new();
     let args_bytes = call.args.request().iter().map(<[u8]>::len).sum();
     write_line(&mut text, &call.session.client, args_bytes, call.keys.now_ms);
@@ -69,7 +69,7 @@ fn info(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn list(call: &mut Call<'_>) -> Result<(), Error> {
+fn list(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let clients = &call.server.clients;
     let chosen = match call.args.left() {
         0 => clients.all(),

@@ -105,6 +105,6 @@ const HELP: &[&str] = &[
     "    End a pause.",
 ];
 
-fn show_help(call: &mut Call<'_>) -> Result<(), Error> {
+fn show_help(call: &mut Call<'_, '_>) -> Result<(), Error> {
     help::reply(call, HELP)
 }

@@ -42,7 +42,7 @@ pub const NO_TOUCH: Command = Command {
     ..BASE
 };
 
-fn reply(call: &mut Call<'_>) -> Result<(), Error> {
+fn reply(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let session = &mut *call.session;
     if call.args.skip_word("ON") {
         session.reply_mode = ReplyMode::On;
@@ -69,14 +69,14 @@ fn on_or_off(args: &mut Args<'_>) -> Result<bool, Error> {
     }
 }
 
-fn no_evict(call: &mut Call<'_>) -> Result<(), Error> {
+fn no_evict(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let on = on_or_off(&mut call.args)?;
     call.session.client.no_evict.store(on, Ordering::Relaxed);
     call.out.ok();
     Ok(())
 }
 
-fn no_touch(call: &mut Call<'_>) -> Result<(), Error> {
+fn no_touch(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let on = on_or_off(&mut call.args)?;
     call.session.set_no_touch(on);
     call.out.ok();

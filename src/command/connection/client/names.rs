@@ -51,7 +51,7 @@ pub const SETINFO: Command = Command {
     ..BASE
 };
 
-fn getname(call: &mut Call<'_>) -> Result<(), Error> {
+fn getname(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let names = call.session.client.names.lock();
     if names.name.is_empty() {
         call.out.null()
@@ -61,7 +61,7 @@ fn getname(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn setname(call: &mut Call<'_>) -> Result<(), Error> {
+fn setname(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let name = call.args.take()?;
     check_name(name)?;
     call.session.client.names.lock().name = name.to_vec();
@@ -69,16 +69,15 @@ fn setname(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn setinfo(call: &mut Call<'_>) -> Result<(), Error> {
+fn setinfo(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let (option, value) = (call.args.take()?, call.args.take()?);
-    let shown = String::from_utf8_lossy(option);
     let is_name = option.eq_ignore_ascii_case(b"lib-name");
     if !is_name && !option.eq_ignore_ascii_case(b"lib-ver") {
-        return Err(Error::err(format_args!("Unrecognized option '{shown}'")));
+        return Err(Error::echoing("Unrecognized option '", option, "'"));
     }
     if !is_plain(value) {
-        let text = format_args!("{shown} cannot contain spaces, newlines or special characters.");
-        return Err(Error::err(text));
+        let text = " cannot contain spaces, newlines or special characters.";
+        return Err(Error::echoing("", option, text));
     }
     let mut names = call.session.client.names.lock();
     let place = if is_name { &mut names.lib_name } else { &mut names.lib_ver };

@@ -49,7 +49,7 @@ pub const UNBLOCK: Command = Command {
     ..ADMIN
 };
 
-fn pause(call: &mut Call<'_>) -> Result<(), Error> {
+fn pause(call: &mut Call<'_, '_>) -> Result<(), Error> {
     if call.args.left() > 2 {
         return Err(help::syntax_error(call));
     }
@@ -76,13 +76,13 @@ fn until(timeout: &[u8], now_ms: i64) -> Result<i64, Error> {
     timeout.checked_add(now_ms).ok_or(Error::TimeoutOutOfRange)
 }
 
-fn unpause(call: &mut Call<'_>) -> Result<(), Error> {
+fn unpause(call: &mut Call<'_, '_>) -> Result<(), Error> {
     call.server.pause.unpause();
     call.out.ok();
     Ok(())
 }
 
-fn unblock(call: &mut Call<'_>) -> Result<(), Error> {
+fn unblock(call: &mut Call<'_, '_>) -> Result<(), Error> {
     if call.args.left() > 2 {
         return Err(help::syntax_error(call));
     }

@@ -46,10 +46,10 @@ impl Digest {
     }
 }
 
-pub fn dataset(call: &mut Call<'_>) -> Result<(), Error> {
+pub fn dataset(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let keyspace = call.keys.keyspace();
     let databases = keyspace.databases();
-    let view = keyspace.lock_databases(call.session.db, call.keys.now_ms, 0..databases, Mode::Shared);
+    let mut view = keyspace.lock_databases(call.session.db, call.keys.now_ms, 0..databases, Mode::Shared);
     let mut digest = Digest::default();
     for db in 0..databases {
         let mut numbered = false;
@@ -68,7 +68,7 @@ pub fn dataset(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-pub fn values(call: &mut Call<'_>) -> Result<(), Error> {
+pub fn values(call: &mut Call<'_, '_>) -> Result<(), Error> {
     call.out.array(call.args.left());
     for key in call.args.rest() {
         let digest = with_key(call, key, Mode::Shared, |view| {

@@ -40,7 +40,7 @@ pub const DEBUG: Command = Command {
     ..Command::NEW
 };
 
-fn debug(call: &mut Call<'_>) -> Result<(), Error> {
+fn debug(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let word = call.args.take()?.to_ascii_lowercase();
     match (word.as_slice(), call.args.left()) {
         (b"help", 0) => return help::reply(call, HELP),
@@ -64,12 +64,12 @@ fn debug(call: &mut Call<'_>) -> Result<(), Error> {
         (b"digest", 0) => return digest::dataset(call),
         (b"digest-value", _) => return digest::values(call),
         (b"error", 1) => {
-            let text = String::from_utf8_lossy(call.args.take()?).into_owned();
-            return Err(Error::Other(text.into()));
+            return Err(Error::Echo(call.args.take()?.to_vec()));
         }
         (b"log", 1) => {
             tracing::warn!("DEBUG LOG: {}", String::from_utf8_lossy(call.args.take()?));
         }
+        (b"panic", 0) => panic!("called by DEBUG PANIC"),
         (b"htstats", 1..=2) => return table_statistics(call),
         (b"config-rewrite-force-all", 0) => {
             if let Err(error) = rewrite_file(call.server, true)? {
@@ -92,12 +92,12 @@ fn debug(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 /// Reads 0 or 1, as C's atoi would: whatever is no number is 0.
-fn switch(call: &mut Call<'_>) -> Result<bool, Error> {
+fn switch(call: &mut Call<'_, '_>) -> Result<bool, Error> {
     Ok(number::parse_i64(call.args.take()?).unwrap_or(0) != 0)
 }
 
 /// How the reply buffers of connections follow the size of their replies.
-fn reply_buffer(call: &mut Call<'_>) -> Result<(), Error> {
+fn reply_buffer(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let switches = &call.server.switches;
     if call.args.skip_word("RESIZING") {
         let resizing = switch(call)?;
@@ -118,7 +118,7 @@ fn reply_buffer(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 /// Holds up the worker, and with it all its connections, as tests of timeouts need it.
-fn sleep(call: &mut Call<'_>) -> Result<(), Error> {
+fn sleep(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let seconds = call.args.next_f64()?;
     if let Ok(duration) = Duration::try_from_secs_f64(seconds) {
         std::thread::sleep(duration);
@@ -128,7 +128,7 @@ fn sleep(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 /// A view of one key of the selected database.
-fn with_key<R>(call: &Call<'_>, key: &[u8], mode: Mode, f: impl FnOnce(&mut View<'_>) -> R) -> R {
+fn with_key<R>(call: &Call<'_, '_>, key: &[u8], mode: Mode, f: impl FnOnce(&mut View<'_>) -> R) -> R {
     let keyspace = call.keys.keyspace();
     let hashed = [Hashed::new(key, keyspace.hash(key))];
     let mut view = keyspace.lock_keys(call.session.db, call.keys.now_ms, &hashed, mode);
@@ -138,7 +138,7 @@ fn with_key<R>(call: &Call<'_>, key: &[u8], mode: Mode, f: impl FnOnce(&mut View
 }
 
 /// The low-level facts of a key, in the form of Redis, which tests take apart.
-fn object(call: &mut Call<'_>) -> Result<(), Error> {
+fn object(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let key = call.args.take()?;
     let now_ms = call.keys.now_ms;
     let line = with_key(call, key, Mode::Shared, |view| {
@@ -156,7 +156,7 @@ fn object(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn table_statistics(call: &mut Call<'_>) -> Result<(), Error> {
+fn table_statistics(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let db = usize::try_from(call.args.next_i64()?).ok().filter(|db| *db < call.server.keyspace.databases());
     let db = db.ok_or(Error::line("ERR Out of range database"))?;
     let counts = call.server.keyspace.counts(db);
@@ -170,7 +170,7 @@ fn table_statistics(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 /// Lists are not part of this version, so nothing is set; a size that Redis refuses is refused.
-fn packed_threshold(call: &mut Call<'_>) -> Result<(), Error> {
+fn packed_threshold(call: &mut Call<'_, '_>) -> Result<(), Error> {
     const LIMIT_BYTES: u64 = 4 << 30;
     let text = String::from_utf8_lossy(call.args.take()?).to_ascii_lowercase();
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -208,6 +208,8 @@ const HELP: &[&str] = &[
     "    Write <message> to the log.",
     "OBJECT <key>",
     "    Low-level facts about the value of <key>.",
+    "PANIC",
+    "    End the process as a bug would, with a report in the log.",
     "PAUSE-CRON <0|1>",
     "    Whether clients are left without housekeeping.",
     "POPULATE <count> [<prefix>] [<size>]",

@@ -7,7 +7,7 @@ use crate::keyspace::view::Mode;
 use crate::keyspace::{Deadline, Value};
 use crate::types::number;
 
-pub fn populate(call: &mut Call<'_>) -> Result<(), Error> {
+pub fn populate(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let count = positive(call.args.take()?)?;
     let prefix = if call.args.is_done() { b"key".as_slice() } else { call.args.take()? };
     let size = if call.args.is_done() { 0 } else { positive(call.args.take()?)? };

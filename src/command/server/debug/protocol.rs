@@ -4,7 +4,7 @@ use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::resp::reply::Proto;
 
-pub fn protocol(call: &mut Call<'_>) -> Result<(), Error> {
+pub fn protocol(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let name = call.args.take()?.to_ascii_lowercase();
     let is_resp3 = call.out.proto() == Proto::Resp3;
     let out = &mut *call.out;

@@ -97,7 +97,7 @@ impl Text {
     }
 }
 
-fn info(call: &mut Call<'_>) -> Result<(), Error> {
+fn info(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let wanted: Vec<&[u8]> = call.args.rest().collect();
     let names = |name: &str| wanted.iter().any(|word| word.eq_ignore_ascii_case(name.as_bytes()));
     let all = names("all") || names("everything");
