@@ -26,6 +26,12 @@ impl Hashed {
     pub fn new(key: &[u8], hash: KeyHash) -> Hashed {
         Hashed { address: key.as_ptr(), hash }
     }
+
+    /// The same key, found again this many bytes further on.
+    #[inline]
+    pub fn repeated(self, bytes: usize) -> Hashed {
+        Hashed { address: self.address.wrapping_add(bytes), hash: self.hash }
+    }
 }
 
 /// What becomes of a key's deadline when its value is replaced.

@@ -4,7 +4,7 @@
 //! requests are hashed and their table buckets asked for while the next request is scanned, then their
 //! entries, and only then the first request runs.
 
-use crate::command::dispatch::{self, Resolved};
+use crate::command::dispatch::{self, Following, Resolved};
 use crate::command::table::Entry;
 use crate::keyspace::view::{Hashed, MAX_FETCHED_AHEAD};
 use crate::resp::scan::{Found, Limits, Request, Scanner, Span};
@@ -21,8 +21,7 @@ pub struct Prepared {
     spans: Range<usize>,
     keys: Range<usize>,
     resolved: Resolved,
-    /// Whether the next request wants the lock of the same one shard, in the same mode.
-    joins_next: bool,
+    following: Following,
     /// Where the request ends in the buffer.
     end: usize,
 }
@@ -63,7 +62,18 @@ impl Batch {
         let mut found = Found::Request;
         // Pipelines repeat commands: the name that was looked up last, and the record found.
         let mut last: Option<(&[u8], &'static Entry)> = None;
+        // Requests for one hot key are often the same to the byte; where two were, the next one probably is, too.
+        let mut same_bytes: Option<usize> = None;
         while self.requests.len() < max_requests {
+            if let Some(bytes) = same_bytes {
+                if self.repeat(buf, bytes) {
+                    scanner.skip(bytes);
+                    first_span = self.spans.len();
+                    continue;
+                }
+                same_bytes = None;
+            }
+            let start = scanner.position();
             found = scanner.scan(buf, limits, &mut self.spans, large);
             if found != Found::Request {
                 break;
@@ -91,10 +101,18 @@ impl Batch {
                 && self.keys.len() == first_key + 1
                 && let (Resolved::Command(a), Resolved::Command(b)) = (before.resolved, resolved)
             {
-                before.joins_next = a.is_write() == b.is_write();
+                if a.is_write() == b.is_write() {
+                    before.following = Following::SameLock;
+                }
+                let bytes = scanner.position() - start;
+                let alike = std::ptr::eq(a, b) && key_before.hash == key.hash && before.end == start;
+                if alike && self.spans[first_span..].iter().all(|span| matches!(span, Span::Buffered { .. }))
+                {
+                    same_bytes = Some(bytes);
+                }
             }
             self.requests.push(Prepared {
-                joins_next: false,
+                following: Following::Anything,
                 spans: first_span..self.spans.len(),
                 keys: first_key..self.keys.len(),
                 resolved,
@@ -124,6 +142,29 @@ impl Batch {
         found
     }
 
+    /// Prepares the next request if it repeats the last one, which has `bytes` bytes, all of them in the buffer, and
+    /// one key.
+    #[inline]
+    fn repeat(&mut self, buf: &[u8], bytes: usize) -> bool {
+        let (Some(last), Some(&key)) = (self.requests.last_mut(), self.keys.last()) else { return false };
+        let end = last.end + bytes;
+        if end > buf.len() || buf[last.end - bytes..last.end] != buf[last.end..end] {
+            return false;
+        }
+        last.following = Following::SameRequest;
+        let Prepared { ref spans, resolved, .. } = *last;
+        let spans = spans.clone();
+        for at in spans.clone() {
+            if let Span::Buffered { start, len } = self.spans[at] {
+                self.spans.push(Span::Buffered { start: start + bytes as u32, len });
+            }
+        }
+        self.keys.push(key.repeated(bytes));
+        let (spans, keys) = (spans.end..self.spans.len(), self.keys.len() - 1..self.keys.len());
+        self.requests.push(Prepared { following: Following::Anything, spans, keys, resolved, end });
+        true
+    }
+
     pub fn len(&self) -> usize {
         self.requests.len()
     }
@@ -137,9 +178,9 @@ impl Batch {
         self.requests.is_empty()
     }
 
-    /// Whether the request after number `index` wants the lock of the same one shard, in the same mode.
-    pub fn joins_next(&self, index: usize) -> bool {
-        self.requests[index].joins_next
+    /// What is known of the request after number `index`.
+    pub fn following(&self, index: usize) -> Following {
+        self.requests[index].following
     }
 
     /// Where request number `index` ends in the buffer.

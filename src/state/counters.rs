@@ -102,14 +102,14 @@ pub struct CommandCounts {
 }
 
 impl CommandCounts {
-    /// Counts one finished call. Only the owning worker may call this.
+    /// Counts `calls` that are finished and took `nanos` each. Only the owning worker may call this.
     #[inline]
-    pub fn record(&self, nanos: u64, failed: bool, histogram: bool) {
-        self.calls.add(1);
-        self.nanos.add(nanos);
-        self.failed.add(failed as u64);
+    pub fn record(&self, calls: u64, nanos: u64, failed: u64, histogram: bool) {
+        self.calls.add(calls);
+        self.nanos.add(nanos * calls);
+        self.failed.add(failed);
         if histogram {
-            self.histogram.get_or_init(Box::default).record(nanos);
+            self.histogram.get_or_init(Box::default).record(nanos, calls);
         }
     }
 }
