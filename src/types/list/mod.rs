@@ -22,8 +22,9 @@
 //!
 //! Where blocks begin is decided as in a quicklist, since it shows: a list whose one block has become small can
 //! become a short list again. Sizes are those of a listpack for this, whose own header and end count seven bytes,
-//! and a new item is taken to need eight bytes beside its text. Blocks are split when something is inserted into a full one, and joined with
-//! their neighbours only after that; removals leave small blocks behind, until they are empty.
+//! and a new item is taken to need eight bytes beside its text. Blocks are split when something is inserted into
+//! a full one, and joined with their neighbours only after that. Removals leave small blocks behind, until they
+//! are empty, and replacing items may make a block larger than it should be.
 //!
 //! Knows nothing of keys, commands or where its limits come from. Never holds items of more than 4 GiB other than
 //! as large ones.
@@ -519,27 +520,32 @@ impl List {
     /// Puts another element in the place of number `index`; `false` if there is none.
     pub fn set(&mut self, index: usize, new: Incoming<'_>) -> bool {
         let Some((at, index)) = self.locate(index) else { return false };
-        let item = Item::of(new.text);
-        let limit = self.limit;
-        let is_large = limit.is_some_and(|limit| limit.is_large(new.text.len()));
-        match self.block_mut(at) {
-            Block::Packed(packed) if packed.count() > 1 || !is_large => {
+        let large_for = self.limit.filter(|limit| limit.is_large(new.text.len()));
+        match (self.block_mut(at), large_for) {
+            // Even if the block gets larger than it may.
+            (Block::Packed(packed), None) => {
                 let items = packed.items();
                 let range = items.offset(index)..items.offset(index + 1);
-                let bytes = packed.used() - range.len() + item.encoded_bytes();
-                let stays = packed.count() == 1
-                    || item.encoded_bytes() <= range.len()
-                    || limit.is_none_or(|limit| limit.admits(bytes, packed.count()));
-                if stays && !is_large {
-                    packed.replace(range, item);
-                } else {
-                    packed.remove(range, 1);
-                    self.len -= 1;
-                    self.insert_into(at, index, new);
+                packed.replace(range, Item::of(new.text));
+            }
+            (Block::Packed(packed), Some(limit)) if packed.count() > 1 => {
+                let items = packed.items();
+                let range = items.offset(index)..items.offset(index + 1);
+                packed.remove(range, 1);
+                self.len -= 1;
+                self.insert_into(at, index, new);
+                if index > 0 {
+                    // The large one is the next block.
+                    if at + 2 < self.blocks() {
+                        self.join(at + 2, limit);
+                    }
+                    if at > 0 {
+                        self.join(at - 1, limit);
+                    }
                 }
             }
-            block if is_large => *block = Block::large(new),
-            _ => {
+            (block, Some(_)) => *block = Block::large(new),
+            (Block::Large(_), None) => {
                 // The small one may find room behind the large one that it replaces.
                 self.insert_into(at, 1, new);
                 self.remove_blocks(at, at + 1);
