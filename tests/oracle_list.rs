@@ -119,7 +119,9 @@ impl Generator {
             0..30 => {
                 let most = *[1, 1, 2, 5, 60].choose(&mut self.rng).expect("lengths");
                 (0..self.rng.random_range(1..=most)).for_each(|_| out.push(self.element()));
-                *["LPUSH", "RPUSH", "LPUSH", "RPUSH", "LPUSHX", "RPUSHX"].choose(&mut self.rng).expect("names")
+                *["LPUSH", "RPUSH", "LPUSH", "RPUSH", "LPUSHX", "RPUSHX"]
+                    .choose(&mut self.rng)
+                    .expect("names")
             }
             30..44 => {
                 if self.chance(40) {
@@ -137,7 +139,8 @@ impl Generator {
                 "LINDEX"
             }
             53..62 => {
-                let side = if self.chance(95) { self.word(&["BEFORE", "after", "AFTER"]) } else { self.element() };
+                let side =
+                    if self.chance(95) { self.word(&["BEFORE", "after", "AFTER"]) } else { self.element() };
                 out.extend([side, self.element(), self.element()]);
                 "LINSERT"
             }
@@ -146,13 +149,15 @@ impl Generator {
                 "LSET"
             }
             71..76 => {
-                let count = if self.chance(20) { self.word(INTEGERS) } else { self.word(&["0", "1", "-1", "-3"]) };
+                let count =
+                    if self.chance(20) { self.word(INTEGERS) } else { self.word(&["0", "1", "-1", "-3"]) };
                 out.extend([count, self.element()]);
                 "LREM"
             }
             76..78 => {
                 let (start, stop) = (self.index(), self.index());
-                let (start, stop) = if self.chance(60) { (b"1".to_vec(), b"-2".to_vec()) } else { (start, stop) };
+                let (start, stop) =
+                    if self.chance(60) { (b"1".to_vec(), b"-2".to_vec()) } else { (start, stop) };
                 out.extend([start, stop]);
                 "LTRIM"
             }
@@ -194,7 +199,8 @@ impl Generator {
             }
             _ => ["DEL", "TYPE"][self.rng.random_range(0..2)],
         };
-        out[0] = if self.chance(90) { name.as_bytes().to_vec() } else { name.to_ascii_lowercase().into_bytes() };
+        out[0] =
+            if self.chance(90) { name.as_bytes().to_vec() } else { name.to_ascii_lowercase().into_bytes() };
         if out[1] == b"string" && name == "DEL" {
             out[1] = b"missing".to_vec();
         }
@@ -225,9 +231,11 @@ impl Pair {
         if !self.compares_encodings {
             return Ok(());
         }
-        sent.iter().skip(1).take(4).filter(|key| KEYS.iter().any(|known| known.as_bytes() == *key)).try_for_each(
-            |key| self.agree(&[b"OBJECT".to_vec(), b"ENCODING".to_vec(), key.clone()]),
-        )
+        sent.iter()
+            .skip(1)
+            .take(4)
+            .filter(|key| KEYS.iter().any(|known| known.as_bytes() == *key))
+            .try_for_each(|key| self.agree(&[b"OBJECT".to_vec(), b"ENCODING".to_vec(), key.clone()]))
     }
 
     fn agree_on_contents(&mut self) -> Result<(), String> {

@@ -34,9 +34,8 @@ pub const COMMANDS: &[Command] = &[
 ];
 
 /// The one integer whose negative does not fit, where a negative number counts from the tail.
-const LONG_RANGE: Error = Error::line(
-    "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
-);
+const LONG_RANGE: Error =
+    Error::line("ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807");
 
 /// Consumes an integer whose sign says from which end on.
 fn next_signed(args: &mut Args<'_>) -> Result<i64, Error> {

@@ -114,7 +114,11 @@ fn lpos(call: &mut Call<'_, '_>) -> Result<(), Error> {
             }
         }
         compared += 1;
-        if found == most || compared == search.max_len { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if found == most || compared == search.max_len {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     });
     match search.count {
         Some(_) => call.out.finish_array(place, found as usize),

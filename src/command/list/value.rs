@@ -583,7 +583,10 @@ mod tests {
                 }
                 // What a listpack would have, with its frame: each item takes 17 bytes.
                 let is_quicklist = (len - 1) * 17 + 15 + 7 > 8192;
-                assert_eq!(encoding(view), if is_quicklist || seen.len() == 3 { "quicklist" } else { "listpack" });
+                assert_eq!(
+                    encoding(view),
+                    if is_quicklist || seen.len() == 3 { "quicklist" } else { "listpack" }
+                );
             }
             let forms: Vec<_> = seen.iter().map(|(form, _)| *form).collect();
             assert_eq!(forms, [(true, "listpack"), (false, "listpack"), (false, "quicklist")]);

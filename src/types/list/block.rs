@@ -240,9 +240,17 @@ mod tests {
 
     #[test]
     fn size_classes_are_those_of_allocators() {
-        for (bytes, size) in
-            [(0, 0), (1, 8), (8, 8), (64, 64), (65, 80), (1024, 1024), (1025, 1280), (7169, 8192), (8193, 10240)]
-        {
+        for (bytes, size) in [
+            (0, 0),
+            (1, 8),
+            (8, 8),
+            (64, 64),
+            (65, 80),
+            (1024, 1024),
+            (1025, 1280),
+            (7169, 8192),
+            (8193, 10240),
+        ] {
             assert_eq!(size_class(bytes), size, "{bytes}");
         }
     }

@@ -348,7 +348,9 @@ impl List {
         let item = Item::of(new.text);
         match self.limit {
             None => {
-                let Block::Packed(packed) = &mut self.first else { unreachable!("one block has no large items") };
+                let Block::Packed(packed) = &mut self.first else {
+                    unreachable!("one block has no large items")
+                };
                 packed.push(end, item);
             }
             Some(limit) => match self.end_mut(end).with_room(limit, new.text.len()) {
@@ -470,7 +472,8 @@ impl List {
                 None => self.insert_block(at + 1, Self::block_of(limit, new)),
             }
         } else if index == 0 {
-            let before = at.checked_sub(1).and_then(|before| self.block_mut(before).with_room(limit, text_bytes));
+            let before =
+                at.checked_sub(1).and_then(|before| self.block_mut(before).with_room(limit, text_bytes));
             match before {
                 Some(packed) => packed.push(End::Tail, item),
                 None => self.insert_block(at, Self::block_of(limit, new)),
