@@ -208,6 +208,17 @@ impl Generator {
     }
 }
 
+/// Numbers that some Redis gets wrong: LSET of 7.2 and later drops the upper half of an index, LREM and LPOS before
+/// 7.2 cannot negate the lowest number.
+fn is_incomparable(request: &[Vec<u8>]) -> bool {
+    let number = |at: usize| std::str::from_utf8(request.get(at)?).ok()?.parse::<i64>().ok();
+    match request[0].to_ascii_uppercase().as_slice() {
+        b"LSET" => number(2).is_some_and(|index| i32::try_from(index).is_err()),
+        b"LREM" | b"LPOS" => (2..request.len()).any(|at| number(at) == Some(i64::MIN)),
+        _ => false,
+    }
+}
+
 /// The two servers, side by side.
 struct Pair {
     ours: Client,
@@ -286,6 +297,9 @@ fn random_commands_get_the_replies_of_redis() {
         let mut history: Vec<Request> = Vec::new();
         for step in 0..RUN_COMMANDS {
             let request = generator.next();
+            if is_incomparable(&request) {
+                continue;
+            }
             history.push(request.clone());
             let result = pair.agree(&request).and_then(|()| pair.agree_on_encodings(&request));
             if let Err(why) = result {

@@ -592,7 +592,7 @@ mod tests {
             assert_eq!(forms, [(true, "listpack"), (false, "listpack"), (false, "quicklist")]);
             let mut seen = Vec::new();
             for left in (1..1000).rev() {
-                let popped = pop(view, b"key", End::Tail, sizes, |element| element.with(<[u8]>::len));
+                let popped = pop(view, b"key", End::Head, sizes, |element| element.with(<[u8]>::len));
                 assert_eq!(popped.unwrap(), Some(15));
                 let form = (is_inline(view), encoding(view));
                 if seen.last().map(|(last, _)| *last) != Some(form) {
