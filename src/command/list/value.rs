@@ -108,6 +108,11 @@ impl<'a> ListRef<'a> {
         }
     }
 
+    /// Only while an element is being moved: a key with an empty list is removed.
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
     /// Element number `index`, from the end if it is negative (-1 is the last).
     pub fn get(self, index: i64) -> Option<Element<'a>> {
         let index = self.index(index)?;
