@@ -14,6 +14,7 @@ pub mod errors;
 pub mod generic;
 pub mod help;
 pub mod keyspec;
+pub mod list;
 pub mod scanning;
 pub mod server;
 pub mod spec;

@@ -22,6 +22,8 @@
 //! - If the flag FAR says so, the payload is the pointer of one `Box<Object>`, which the entry owns.
 
 use super::access::Access;
+use crate::types::list::List;
+use crate::types::packed::{self, Buffer};
 use bytes::{Bytes, BytesMut};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::ptr::NonNull;
@@ -40,20 +42,30 @@ pub const NO_DEADLINE: i64 = -1;
 /// A value too large or too rich to stand inside its entry.
 #[derive(Clone, Debug)]
 pub enum Object {
-    /// A string of more than [`MAX_INLINE_BYTES`].
-    String(Bytes),
+    List(List),
     /// A collection in one piece of more than [`MAX_INLINE_BYTES`].
     Packed(Vec<u8>),
+    /// A string of more than [`MAX_INLINE_BYTES`].
+    String(Bytes),
 }
 
 impl Object {
     /// Bytes allocated for the object, itself included, as asked of the allocator.
     pub fn heap_bytes(&self) -> usize {
         let beyond = match self {
-            Object::String(bytes) => bytes.len(),
+            Object::List(list) => list.heap_bytes(),
             Object::Packed(bytes) => bytes.capacity(),
+            Object::String(bytes) => bytes.len(),
         };
         size_of::<Object>() + beyond
+    }
+
+    /// Allocations that are to be freed with the object, about.
+    pub fn parts(&self) -> usize {
+        match self {
+            Object::List(list) => list.blocks(),
+            Object::Packed(_) | Object::String(_) => 1,
+        }
     }
 }
 
@@ -416,37 +428,7 @@ impl Entry {
     /// # Panics
     /// If the value is no such collection, or does not have these bytes.
     pub fn splice_packed(&mut self, at: usize, removed: usize, inserted: &[u8]) {
-        let kind = self.kind();
-        assert!(kind.is_packed(), "a packed value");
-        if let Some(object) = self.object_mut() {
-            let Object::Packed(bytes) = object else { unreachable!("a packed value is kept as bytes") };
-            bytes.splice(at..at + removed, inserted.iter().copied());
-            return;
-        }
-        let len = self.shape().payload_len;
-        assert!(at + removed <= len, "bytes within the value");
-        let new_len = len - removed + inserted.len();
-        if new_len > MAX_INLINE_BYTES {
-            let mut bytes = Vec::with_capacity(new_len * 2);
-            let old = self.payload(self.shape());
-            bytes.extend_from_slice(&old[..at]);
-            bytes.extend_from_slice(inserted);
-            bytes.extend_from_slice(&old[at + removed..]);
-            self.set_value(Value::Object(kind, Object::Packed(bytes)));
-            return;
-        }
-        if new_len > len {
-            self.resize_inline(new_len);
-        }
-        let shape = self.shape();
-        // SAFETY: the payload's bytes lie here, and `self` is borrowed exclusively.
-        let bytes =
-            unsafe { std::slice::from_raw_parts_mut(self.base().add(shape.payload_at()), shape.payload_len) };
-        bytes.copy_within(at + removed..len, at + inserted.len());
-        bytes[at..at + inserted.len()].copy_from_slice(inserted);
-        if new_len < len {
-            self.resize_inline(new_len);
-        }
+        self.splice_with(at, removed, inserted.len(), |place| place.copy_from_slice(inserted));
     }
 
     /// The value if it is a string.
@@ -503,11 +485,13 @@ impl Entry {
 
     /// The inline string's bytes, to be changed in place.
     pub fn inline_mut(&mut self) -> Option<&mut [u8]> {
+        self.header().is_inline_string().then(|| self.payload_mut())
+    }
+
+    fn payload_mut(&mut self) -> &mut [u8] {
         let shape = self.shape();
         // SAFETY: the payload's bytes lie here, and `self` is borrowed exclusively.
-        self.header().is_inline_string().then(|| unsafe {
-            std::slice::from_raw_parts_mut(self.base().add(shape.payload_at()), shape.payload_len)
-        })
+        unsafe { std::slice::from_raw_parts_mut(self.base().add(shape.payload_at()), shape.payload_len) }
     }
 
     /// Grows (with zeros) or shrinks bytes that stand inside the entry, which must stay within
@@ -645,7 +629,10 @@ impl Entry {
                 _ => "raw",
             },
             Kind::PackedList | Kind::PackedHash | Kind::PackedSet | Kind::PackedSortedSet => "listpack",
-            Kind::List => "quicklist",
+            Kind::List => match self.object() {
+                Some(Object::List(list)) if list.limit().is_none() => "listpack",
+                _ => "quicklist",
+            },
             Kind::Hash | Kind::Set => "hashtable",
             Kind::IntSet => "intset",
             Kind::SortedSet => "skiplist",
@@ -670,6 +657,58 @@ impl Drop for Entry {
             }
             dealloc(self.base(), layout);
         }
+    }
+}
+
+/// A collection that is kept in one piece; anything else counts as empty, and must not be changed in this way.
+impl Buffer for Entry {
+    fn bytes(&self) -> &[u8] {
+        self.packed().unwrap_or_default()
+    }
+
+    fn splice(&mut self, at: usize, removed: usize, inserted: &[u8]) {
+        self.splice_packed(at, removed, inserted);
+    }
+
+    fn splice_with(&mut self, at: usize, removed: usize, len: usize, write: impl FnOnce(&mut [u8])) {
+        let kind = self.kind();
+        assert!(kind.is_packed(), "a packed value");
+        if let Some(object) = self.object_mut() {
+            let Object::Packed(bytes) = object else { unreachable!("a packed value is kept as bytes") };
+            return write(packed::open(bytes, at, removed, len));
+        }
+        let old_len = self.shape().payload_len;
+        assert!(at + removed <= old_len, "bytes within the value");
+        let new_len = old_len - removed + len;
+        if new_len > MAX_INLINE_BYTES {
+            let mut bytes = Vec::with_capacity(new_len * 2);
+            let old = self.payload(self.shape());
+            bytes.extend_from_slice(&old[..at]);
+            bytes.resize(at + len, 0);
+            write(&mut bytes[at..]);
+            bytes.extend_from_slice(&old[at + removed..]);
+            self.set_value(Value::Object(kind, Object::Packed(bytes)));
+            return;
+        }
+        if new_len > old_len {
+            self.resize_inline(new_len);
+        }
+        let bytes = self.payload_mut();
+        bytes.copy_within(at + removed..old_len, at + len);
+        write(&mut bytes[at..at + len]);
+        if new_len < old_len {
+            self.resize_inline(new_len);
+        }
+    }
+
+    fn overwrite(&mut self, at: usize, bytes: &[u8]) {
+        assert!(self.kind().is_packed(), "a packed value");
+        let all = match self.object_mut() {
+            Some(Object::Packed(all)) => all,
+            Some(_) => unreachable!("a packed value is kept as bytes"),
+            None => self.payload_mut(),
+        };
+        all[at..at + bytes.len()].copy_from_slice(bytes);
     }
 }
 

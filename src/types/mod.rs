@@ -2,6 +2,7 @@
 
 pub mod glob;
 pub mod lcs;
+pub mod list;
 pub mod long_double;
 pub mod number;
 pub mod packed;

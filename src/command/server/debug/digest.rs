@@ -8,12 +8,14 @@
 use super::with_key;
 use crate::command::call::Call;
 use crate::command::errors::Error;
+use crate::command::list;
 use crate::keyspace::Entry;
 use crate::keyspace::view::Mode;
 use sha1::{Digest as _, Sha1};
 
 /// The number of the type "string" in Redis.
 const TYPE_STRING: u32 = 0;
+const TYPE_LIST: u32 = 1;
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Digest([u8; 20]);
@@ -35,6 +37,9 @@ impl Digest {
         if let Some(value) = entry.string() {
             self.mix(&TYPE_STRING.to_be_bytes());
             value.with(|bytes| self.mix(bytes));
+        } else if let Ok(list) = list::value::list(entry) {
+            self.mix(&TYPE_LIST.to_be_bytes());
+            list.each(|element| element.with(|bytes| self.mix(bytes)));
         }
         if entry.deadline().is_some() {
             self.add(b"!!expire!!");
