@@ -89,17 +89,17 @@ fn position(hash: u64) -> u64 {
 pub struct Table<E: Element> {
     /// A power of two of slots, or none at all as long as there was no element. The first slot of those that
     /// share a segment holds it.
-    directory: Vec<Option<Segment<E>>>,
+    directory: Box<[Option<Segment<E>>]>,
     len: usize,
     /// How many segments use all bits of the directory.
-    deepest: usize,
+    deepest: u32,
     /// No segment ever had more elements than this.
-    longest: usize,
+    longest: u32,
 }
 
 impl<E: Element> Default for Table<E> {
     fn default() -> Self {
-        Table { directory: Vec::new(), len: 0, deepest: 0, longest: MAX_SEGMENT }
+        Table { directory: Box::default(), len: 0, deepest: 0, longest: MAX_SEGMENT as u32 }
     }
 }
 
@@ -197,7 +197,7 @@ impl<E: Element> Table<E> {
     /// Adds an element whose key is not there.
     fn add(&mut self, hash: u64, element: E) {
         if self.directory.is_empty() {
-            self.directory.push(Some(Segment::with_room(1, 0)));
+            self.directory = Box::new([Some(Segment::with_room(1, 0))]);
             self.deepest = 1;
         }
         let mut holder = self.slot_of(hash);
@@ -206,7 +206,7 @@ impl<E: Element> Table<E> {
         }
         let segment = self.segment_mut(holder);
         segment.push(tag(hash), element);
-        let len = segment.len();
+        let len = segment.len() as u32;
         self.longest = self.longest.max(len);
         self.len += 1;
     }
@@ -242,12 +242,8 @@ impl<E: Element> Table<E> {
 
     /// Gives the directory one bit more, which nobody uses yet.
     fn double(&mut self) {
-        let mut doubled = Vec::with_capacity(self.directory.len() * 2);
-        for slot in self.directory.drain(..) {
-            doubled.push(slot);
-            doubled.push(None);
-        }
-        self.directory = doubled;
+        let slots = std::mem::take(&mut self.directory);
+        self.directory = slots.into_iter().flat_map(|slot| [slot, None]).collect();
         self.deepest = 0;
     }
 
@@ -255,11 +251,9 @@ impl<E: Element> Table<E> {
     fn halve(&mut self) {
         while self.deepest == 0 && self.directory.len() > 1 {
             let slots = std::mem::take(&mut self.directory);
-            let mut halved = Vec::with_capacity(slots.len() / 2);
-            halved.extend(slots.into_iter().step_by(2));
-            self.directory = halved;
+            self.directory = slots.into_iter().step_by(2).collect();
             let depth = self.bits() as u8;
-            self.deepest = self.directory.iter().flatten().filter(|s| s.depth() == depth).count();
+            self.deepest = self.directory.iter().flatten().filter(|s| s.depth() == depth).count() as u32;
         }
     }
 
@@ -307,10 +301,14 @@ impl<E: Element> Table<E> {
     /// Takes the element with this key out.
     pub fn remove(&mut self, key: &[u8]) -> Option<E> {
         let (holder, at) = self.find(hash(key), key)?;
+        Some(self.take(holder, at))
+    }
+
+    fn take(&mut self, holder: usize, at: usize) -> E {
         let element = self.segment_mut(holder).swap_remove(at);
         self.len -= 1;
         self.tidy(holder);
-        Some(element)
+        element
     }
 
     /// All elements, in no order.
@@ -349,24 +347,38 @@ impl<E: Element> Table<E> {
 
     /// An element, each with the same probability.
     pub fn random(&self, rng: &mut impl Rng) -> Option<&E> {
+        let (holder, at) = self.pick(rng)?;
+        Some(&self.segment(holder).elements()[at])
+    }
+
+    /// Takes an element out, each with the same probability.
+    pub fn take_random(&mut self, rng: &mut impl Rng) -> Option<E> {
+        let (holder, at) = self.pick(rng)?;
+        Some(self.take(holder, at))
+    }
+
+    /// The place of an element picked at random.
+    fn pick(&self, rng: &mut impl Rng) -> Option<(usize, usize)> {
         if self.len == 0 {
             return None;
         }
         for _ in 0..RANDOM_TRIES {
             // All slots are thought to have as many places as the longest segment ever had; a segment that
             // has several slots has its elements in the first of them.
-            let segment = self.segment(self.holder(rng.random_range(0..self.directory.len())));
-            let place = rng.random_range(0..self.longest * self.width(segment.depth()));
-            if let Some(element) = segment.elements().get(place) {
-                return Some(element);
+            let holder = self.holder(rng.random_range(0..self.directory.len()));
+            let segment = self.segment(holder);
+            let at = rng.random_range(0..self.longest as usize * self.width(segment.depth()));
+            if at < segment.len() {
+                return Some((holder, at));
             }
         }
         let mut rank = rng.random_range(0..self.len);
-        for segment in self.directory.iter().flatten() {
-            match segment.elements().get(rank) {
-                Some(element) => return Some(element),
-                None => rank -= segment.len(),
+        for (holder, segment) in self.directory.iter().enumerate() {
+            let len = segment.as_ref().map_or(0, Segment::len);
+            if rank < len {
+                return Some((holder, rank));
             }
+            rank -= len;
         }
         None
     }
@@ -406,7 +418,7 @@ impl<E: Element> Table<E> {
     /// Bytes allocated for the table and its elements, as asked of the allocator: exact for small tables,
     /// estimated from some hundred elements for large ones.
     pub fn heap_bytes(&self) -> usize {
-        let directory = self.directory.capacity() * size_of::<Option<Segment<E>>>();
+        let directory = self.directory.len() * size_of::<Option<Segment<E>>>();
         let (mut seen, mut bytes) = (0, 0);
         for segment in self.directory.iter().flatten() {
             seen += segment.len();
@@ -420,5 +432,195 @@ impl<E: Element> Table<E> {
             return directory;
         }
         directory + (bytes as u128 * self.len as u128 / seen as u128) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+    use std::collections::{BTreeSet, HashMap};
+
+    /// A key and a value, behind one pointer.
+    #[derive(Clone, Debug, PartialEq)]
+    struct Pair(Box<(Vec<u8>, u64)>);
+
+    impl Element for Pair {
+        fn key(&self) -> &[u8] {
+            &self.0.0
+        }
+
+        fn heap_bytes(&self) -> usize {
+            size_of::<(Vec<u8>, u64)>() + self.0.0.capacity()
+        }
+    }
+
+    fn pair(n: u64, value: u64) -> Pair {
+        Pair(Box::new((n.to_string().into_bytes(), value)))
+    }
+
+    fn filled(count: u64) -> Table<Pair> {
+        let mut table = Table::new();
+        (0..count).for_each(|n| assert!(table.insert(pair(n, n)).is_none()));
+        table
+    }
+
+    impl Table<Pair> {
+        /// Checks what must always be true.
+        fn check(&self) {
+            assert!(self.directory.is_empty() || self.directory.len().is_power_of_two());
+            let (mut slot, mut len, mut deepest) = (0, 0, 0);
+            while slot < self.directory.len() {
+                let segment = self.segment(slot);
+                let width = self.width(segment.depth());
+                assert!(slot.is_multiple_of(width));
+                assert!(self.directory[slot + 1..slot + width].iter().all(Option::is_none));
+                for (element, &tag) in segment.elements().iter().zip(segment.tags()) {
+                    let hash = hash(element.key());
+                    assert_eq!((self.slot_of(hash), super::tag(hash)), (slot, tag));
+                }
+                assert!(segment.len() <= self.longest as usize);
+                deepest += (width == 1) as u32;
+                len += segment.len();
+                slot += width;
+            }
+            assert_eq!((len, deepest), (self.len, self.deepest));
+        }
+    }
+
+    #[test]
+    fn grows_and_shrinks_in_bounds() {
+        const COUNT: u64 = 100_000;
+        let mut table = filled(COUNT);
+        table.check();
+        assert!(table.longest as usize == MAX_SEGMENT, "no segment overflows");
+        assert!(table.directory.len() < COUNT as usize / 20, "{} slots", table.directory.len());
+        let own = table.heap_bytes() - COUNT as usize * table.iter().next().unwrap().heap_bytes();
+        assert!((9..12).contains(&(own / COUNT as usize)), "{own} bytes beside the elements");
+        assert_eq!(table.clone().len(), COUNT as usize);
+        for n in 0..COUNT {
+            assert_eq!(table.remove(n.to_string().as_bytes()), Some(pair(n, n)));
+            if n % 10_000 == 9_990 {
+                table.check();
+            }
+            if n == COUNT - 100 {
+                assert!(table.directory.len() < 64, "{} slots", table.directory.len());
+            }
+        }
+        assert!(table.is_empty() && table.heap_bytes() == 0);
+    }
+
+    #[test]
+    fn picks_are_uniform() {
+        let mut rng = StdRng::seed_from_u64(7);
+        for count in [1, 3, 200, 1000] {
+            let table = filled(count);
+            let picks = count * 200;
+            let mut seen: HashMap<&[u8], u64> = HashMap::new();
+            for _ in 0..picks {
+                *seen.entry(table.random(&mut rng).unwrap().key()).or_default() += 1;
+            }
+            let expected = picks as f64 / count as f64;
+            let off = |seen: u64| (seen as f64 - expected).powi(2) / expected;
+            let unseen = (count - seen.len() as u64) as f64 * expected;
+            let chi_square = unseen + seen.values().map(|seen| off(*seen)).sum::<f64>();
+            // Mean and five standard deviations of the distribution.
+            let freedom = (count - 1) as f64;
+            assert!(chi_square <= freedom + 5.0 * (2.0 * freedom).sqrt(), "{count}: {chi_square}");
+        }
+        assert!(Table::<Pair>::new().random(&mut rng).is_none());
+    }
+
+    #[test]
+    fn random_elements_are_taken_until_none_is_left() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut table = filled(3000);
+        let mut taken = BTreeSet::new();
+        while let Some(element) = table.take_random(&mut rng) {
+            assert!(taken.insert(element.0.1));
+        }
+        assert_eq!(taken.len(), 3000);
+    }
+
+    #[test]
+    fn a_walk_sees_whoever_stays() {
+        for (before, change) in [(10, 5000), (5000, -4900), (300, 300), (40_000, -39_000), (2000, 0)] {
+            for count in [1, 10, 777] {
+                let mut table = filled(before);
+                let stays = before.saturating_add_signed(change.min(0));
+                let (mut seen, mut cursor, mut steps, mut visits) = (BTreeSet::new(), 0, 0, 0_u64);
+                loop {
+                    let mut found = 0;
+                    cursor = table.scan(cursor, count, |element| {
+                        seen.insert(element.0.1);
+                        found += 1;
+                    });
+                    visits += found as u64;
+                    assert!(cursor < 1 << 48 && (found >= count || cursor == 0));
+                    if cursor == 0 {
+                        break;
+                    }
+                    steps += 1;
+                    // The whole change is done by the tenth step.
+                    let done = |steps: u64| before.saturating_add_signed(change / 10 * steps.min(10) as i64);
+                    for n in done(steps - 1)..done(steps) {
+                        table.insert(pair(n, n));
+                    }
+                    for n in done(steps)..done(steps - 1) {
+                        table.remove(n.to_string().as_bytes());
+                    }
+                }
+                assert!((0..stays).all(|n| seen.contains(&n)), "{before} {change} {count}");
+                assert_eq!(visits, seen.len() as u64, "nobody is seen twice");
+            }
+        }
+        assert_eq!(Table::<Pair>::new().scan(0, 10, |_| unreachable!()), 0);
+        assert_eq!(filled(10).scan(u64::MAX, 10, |_| unreachable!()), 0);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn agrees_with_a_hash_map(
+            steps in proptest::collection::vec((0_u8..10, 0_u64..3000, any::<u64>()), 1..60),
+        ) {
+            let (mut table, mut model) = (Table::new(), HashMap::<u64, u64>::new());
+            for (step, n, value) in steps {
+                let key = n.to_string();
+                match step {
+                    0 | 1 => prop_assert_eq!(
+                        table.insert(pair(n, value)), model.insert(n, value).map(|old| pair(n, old))),
+                    2 => prop_assert_eq!(
+                        table.remove(key.as_bytes()), model.remove(&n).map(|old| pair(n, old))),
+                    3 => if let Some(element) = table.get_mut(key.as_bytes()) {
+                        element.0.1 = value;
+                        prop_assert!(model.insert(n, value).is_some());
+                    },
+                    // Many at once, so that segments split and merge.
+                    4..7 => for n in n..n + value % 1000 {
+                        prop_assert_eq!(
+                            table.insert(pair(n, value)).map(|old| old.0.1), model.insert(n, value));
+                    },
+                    7 => for n in n..n + value % 3000 {
+                        prop_assert_eq!(
+                            table.remove(n.to_string().as_bytes()).map(|old| old.0.1), model.remove(&n));
+                    },
+                    8 => {
+                        table.retain(|element| !element.0.1.is_multiple_of(value % 5 + 1));
+                        model.retain(|_, other| !other.is_multiple_of(value % 5 + 1));
+                    }
+                    _ => table = table.clone(),
+                }
+                table.check();
+                prop_assert_eq!(table.len(), model.len());
+                prop_assert_eq!(
+                    table.get(key.as_bytes()).map(|element| element.0.1), model.get(&n).copied());
+            }
+            let all: HashMap<u64, u64> =
+                table.iter().map(|e| (String::from_utf8_lossy(e.key()).parse().unwrap(), e.0.1)).collect();
+            prop_assert_eq!(all, model);
+        }
     }
 }
