@@ -22,6 +22,8 @@
 //! - If the flag FAR says so, the payload is the pointer of one `Box<Object>`, which the entry owns.
 
 use super::access::Access;
+use crate::types::member::Member;
+use crate::types::table::Table;
 use bytes::{Bytes, BytesMut};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::ptr::NonNull;
@@ -44,6 +46,8 @@ pub enum Object {
     String(Bytes),
     /// A collection in one piece of more than [`MAX_INLINE_BYTES`].
     Packed(Vec<u8>),
+    /// A set that is not kept in one piece.
+    Set(Table<Member>),
 }
 
 impl Object {
@@ -52,8 +56,17 @@ impl Object {
         let beyond = match self {
             Object::String(bytes) => bytes.len(),
             Object::Packed(bytes) => bytes.capacity(),
+            Object::Set(table) => table.heap_bytes(),
         };
         size_of::<Object>() + beyond
+    }
+
+    /// About how many allocations it takes to keep the object.
+    pub fn allocations(&self) -> usize {
+        match self {
+            Object::String(_) | Object::Packed(_) => 1,
+            Object::Set(table) => table.len(),
+        }
     }
 }
 

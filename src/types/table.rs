@@ -194,6 +194,16 @@ impl<E: Element> Table<E> {
         None
     }
 
+    /// Adds the element that `make` makes for this key, unless there is one; false if there is.
+    pub fn insert_new(&mut self, key: &[u8], make: impl FnOnce() -> E) -> bool {
+        let hash = hash(key);
+        if self.find(hash, key).is_some() {
+            return false;
+        }
+        self.add(hash, make());
+        true
+    }
+
     /// Adds an element whose key is not there.
     fn add(&mut self, hash: u64, element: E) {
         if self.directory.is_empty() {

@@ -8,12 +8,15 @@
 use super::with_key;
 use crate::command::call::Call;
 use crate::command::errors::Error;
+use crate::command::set::value::SetRef;
 use crate::keyspace::Entry;
 use crate::keyspace::view::Mode;
 use sha1::{Digest as _, Sha1};
 
 /// The number of the type "string" in Redis.
 const TYPE_STRING: u32 = 0;
+/// The number of the type "set".
+const TYPE_SET: u32 = 2;
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Digest([u8; 20]);
@@ -35,6 +38,10 @@ impl Digest {
         if let Some(value) = entry.string() {
             self.mix(&TYPE_STRING.to_be_bytes());
             value.with(|bytes| self.mix(bytes));
+        }
+        if let Ok(set) = SetRef::of(entry) {
+            self.mix(&TYPE_SET.to_be_bytes());
+            set.each(|member| member.with(|bytes| self.add(bytes)));
         }
         if entry.deadline().is_some() {
             self.add(b"!!expire!!");
