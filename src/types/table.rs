@@ -31,6 +31,7 @@ mod segment;
 use ahash::RandomState;
 use rand::Rng;
 use segment::Segment;
+use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::LazyLock;
 
@@ -100,6 +101,12 @@ pub struct Table<E: Element> {
 impl<E: Element> Default for Table<E> {
     fn default() -> Self {
         Table { directory: Box::default(), len: 0, deepest: 0, longest: MAX_SEGMENT as u32 }
+    }
+}
+
+impl<E: Element> fmt::Debug for Table<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table").field("len", &self.len).finish_non_exhaustive()
     }
 }
 

@@ -373,9 +373,9 @@ pub fn remove(entry: &mut Entry, member: &[u8]) -> Result<bool, Error> {
         (Kind::IntSet, Item::Text(_)) => Ok(false),
         (Kind::PackedSet, _) => {
             let mut bytes = InEntry(entry);
-            let found = packed::find(bytes.bytes(), item, 1);
-            found.inspect(|at| packed::remove(&mut bytes, *at, 1));
-            Ok(found.is_some())
+            let Some(at) = packed::find(bytes.bytes(), item, 1) else { return Ok(false) };
+            packed::remove(&mut bytes, at, 1);
+            Ok(true)
         }
         _ => Err(Error::WrongType),
     }
@@ -424,8 +424,7 @@ pub fn pop_many(
     rng: &mut impl Rng,
     mut f: impl FnMut(Item<'_>),
 ) -> Result<(), Error> {
-    let set = SetRef::of(entry)?;
-    let remaining = set.len() - count;
+    let remaining = SetRef::of(entry)?.len() - count;
     if let Some(Object::Set(table)) = entry.object_mut() {
         if remaining.saturating_mul(MAKE_ANEW_FROM) > count {
             for member in (0..count).map_while(|_| table.take_random(rng)) {
@@ -441,6 +440,7 @@ pub fn pop_many(
         kept.store(|value| entry.set_value(value));
         return Ok(());
     }
+    let set = SetRef::of(entry)?;
     let mut is_popped = selection(rng, set.len(), count);
     let mut kept = Vec::with_capacity(remaining);
     set.each(|member| if is_popped() { f(member) } else { kept.push(member) });
