@@ -455,7 +455,9 @@ impl Entry {
         // SAFETY: the payload's bytes lie here, and `self` is borrowed exclusively.
         let bytes =
             unsafe { std::slice::from_raw_parts_mut(self.base().add(shape.payload_at()), shape.payload_len) };
-        bytes.copy_within(at + removed..len, at + inserted.len());
+        if inserted.len() != removed {
+            bytes.copy_within(at + removed..len, at + inserted.len());
+        }
         bytes[at..at + inserted.len()].copy_from_slice(inserted);
         if new_len < len {
             self.resize_inline(new_len);

@@ -44,8 +44,9 @@ pub trait Element {
     fn heap_bytes(&self) -> usize;
 }
 
-/// The most elements of a segment: what fits an allocation of 2 KiB. Splitting so many takes a few microseconds.
-const MAX_SEGMENT: usize = 225;
+/// The most elements of a segment. As many as values of a tag: more would mean more look-ups that compare a key
+/// in vain. Splitting so many takes a few microseconds.
+const MAX_SEGMENT: usize = 256;
 
 /// Neighbours of together no more elements than this become one: less than half of a full segment, so that
 /// the next few elements do not split it again.
