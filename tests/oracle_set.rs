@@ -193,13 +193,18 @@ impl Generator {
     }
 
     fn scan(&mut self, key: Vec<u8>) -> Request {
-        let cursor =
-            if self.chance(90) { b"0".to_vec() } else { self.one_of(&["x", "", "-", "99999999999999999999"]) };
+        let cursor = if self.chance(90) {
+            b"0".to_vec()
+        } else {
+            self.one_of(&["x", "", "-", "99999999999999999999"])
+        };
         let mut request = Self::with("SSCAN", [key, cursor]);
         for _ in 0..self.0.random_range(0..3) {
             match self.0.random_range(0..6) {
                 0 | 1 => request.extend([b"MATCH".to_vec(), self.one_of(&["*", "*1*", "member:?", "[0-5]"])]),
-                2 | 3 => request.extend([b"COUNT".to_vec(), self.one_of(&["1", "7", "1000", "0", "-1", "x"])]),
+                2 | 3 => {
+                    request.extend([b"COUNT".to_vec(), self.one_of(&["1", "7", "1000", "0", "-1", "x"])])
+                }
                 4 => request.extend([b"TYPE".to_vec(), b"set".to_vec()]),
                 _ => request.push(self.one_of(&["COUNT", "MATCH", "NOVALUES", "bad"])),
             }
@@ -269,7 +274,9 @@ impl Pair {
         let same = match name.as_str() {
             "SMEMBERS" | "SINTER" | "SUNION" | "SDIFF" => sorted(&ours) == sorted(&theirs),
             // Only a cursor of 0 means anything to both.
-            "SSCAN" => is_aggregate(&ours) == is_aggregate(&theirs) && (is_aggregate(&ours) || ours == theirs),
+            "SSCAN" => {
+                is_aggregate(&ours) == is_aggregate(&theirs) && (is_aggregate(&ours) || ours == theirs)
+            }
             "TTL" => ours[..3] == theirs[..3],
             _ => ours == theirs,
         };
@@ -289,7 +296,8 @@ impl Pair {
         if picked.is_empty() || name == "SRANDMEMBER" {
             let theirs = self.theirs.ask(request);
             let count = |reply: &[u8]| reply.split(|byte| *byte == b'\n').next().map(<[u8]>::to_vec);
-            let same = if is_aggregate(&ours) { count(&ours) == count(&theirs) } else { ours[0] == theirs[0] };
+            let same =
+                if is_aggregate(&ours) { count(&ours) == count(&theirs) } else { ours[0] == theirs[0] };
             if !same || ours[0] == b'-' && ours != theirs {
                 return Err(difference(&ours, &theirs));
             }
@@ -307,7 +315,8 @@ impl Pair {
         }
         if name == "SPOP" && !picked.is_empty() {
             let removal = [b"SREM".to_vec(), request[1].clone()];
-            self.theirs.ask(&removal.into_iter().chain(picked.iter().map(|bulk| body(bulk))).collect::<Vec<_>>());
+            self.theirs
+                .ask(&removal.into_iter().chain(picked.iter().map(|bulk| body(bulk))).collect::<Vec<_>>());
         }
         Ok(())
     }
@@ -324,7 +333,8 @@ fn walk(client: &mut Client, request: &[Vec<u8>]) -> Result<BTreeSet<Vec<u8>>, V
     let mut seen = BTreeSet::new();
     loop {
         let reply = client.ask(&request);
-        let Some([cursor, found]) = parts(&reply).and_then(|parts| <[Vec<u8>; 2]>::try_from(parts).ok()) else {
+        let Some([cursor, found]) = parts(&reply).and_then(|parts| <[Vec<u8>; 2]>::try_from(parts).ok())
+        else {
             return Err(reply);
         };
         seen.extend(parts(&found).expect("an array"));
@@ -470,7 +480,12 @@ fn forms_are_those_of_redis_7_2() {
     told.add("again", (0..129).map(|_| "word0".into()));
     told.has_form("again", "hashtable");
     // Never back.
-    told.0.ask(&std::iter::once("SREM".to_owned()).chain(["many-words".into()]).chain(words(128)).collect::<Vec<_>>());
+    told.0.ask(
+        &std::iter::once("SREM".to_owned())
+            .chain(["many-words".into()])
+            .chain(words(128))
+            .collect::<Vec<_>>(),
+    );
     told.has_form("many-words", "hashtable");
     // Stored as a whole.
     told.says("SINTERSTORE to many-ints many-ints", ":513\\r\\n");
@@ -589,8 +604,11 @@ fn picks_are_uniform() {
             let tolerance = 6.0 * expected.sqrt();
             assert_eq!(seen.len(), members, "{key} {count}");
             for (member, times) in seen {
-                assert!((times as f64 - expected).abs() < tolerance, "{key} {count}: {times} of {expected}, {}",
-                    member.escape_ascii());
+                assert!(
+                    (times as f64 - expected).abs() < tolerance,
+                    "{key} {count}: {times} of {expected}, {}",
+                    member.escape_ascii()
+                );
             }
         }
     }

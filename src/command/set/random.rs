@@ -127,8 +127,7 @@ fn srandmember(call: &mut Call<'_, '_>) -> Result<(), Error> {
     // What is not a table is small enough to be looked through once, and then picked from.
     let all = if let SetRef::Table(_) = set { Vec::new() } else { set.to_vec() };
     for _ in 0..count {
-        let member =
-            if all.is_empty() { set.random(rng) } else { Some(all[rng.random_range(0..all.len())]) };
+        let member = if all.is_empty() { set.random(rng) } else { Some(all[rng.random_range(0..all.len())]) };
         reply_member(call.out, member.unwrap_or(Item::Text(b"")));
     }
     Ok(())

@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn capacities_fill_the_size_classes() {
-        assert_eq!([1, 8, 9, 64, 65, 81, 1025].map(size_class_bytes), [8, 8, 16, 64, 80, 96, 1280]);
+        assert_eq!([8, 9, 64, 65, 81, 1025].map(size_class_bytes), [8, 16, 64, 80, 96, 1280]);
         assert_eq!([0, 4, 5, 9, 113, 128, 129, 256].map(roomy_capacity), [4, 4, 5, 10, 128, 128, 160, 256]);
     }
 
