@@ -61,6 +61,14 @@ impl Object {
         size_of::<Object>() + beyond
     }
 
+    /// Asks the processor for the memory in which an element is looked for first.
+    pub fn prefetch(&self, element: &[u8]) {
+        match self {
+            Object::String(_) | Object::Packed(_) => {}
+            Object::Set(table) => table.prefetch(element),
+        }
+    }
+
     /// About how many allocations it takes to keep the object.
     pub fn allocations(&self) -> usize {
         match self {

@@ -14,6 +14,7 @@ use super::entry::Entry;
 use super::expire::Expiry;
 use super::gate::{Gates, Permit};
 use super::hash::{KeyHash, KeyHasher, table_hash};
+use crate::types::prefetch::prefetch;
 use crate::types::wheel::Wheel;
 use ahash::RandomState;
 use crossbeam_utils::CachePadded;
@@ -191,6 +192,40 @@ impl Shards {
         prefetch_bucket(&table, hash.table_hash());
     }
 
+    /// Asks the processor for the value of the key, if that does not stand in its entry, which should have arrived
+    /// by now.
+    #[inline]
+    pub fn prefetch_object(&self, hash: KeyHash) {
+        self.with_entry(hash, |entry| {
+            if let Some(object) = entry.object() {
+                prefetch(std::ptr::from_ref(object).cast());
+            }
+        });
+    }
+
+    /// Asks the processor for what an element of the key's value is looked for in first, if it is a large
+    /// collection, which should have arrived by now.
+    #[inline]
+    pub fn prefetch_element(&self, hash: KeyHash, element: &[u8]) {
+        self.with_entry(hash, |entry| {
+            if let Some(object) = entry.object() {
+                object.prefetch(element);
+            }
+        });
+    }
+
+    /// Calls `f` with the entry of the key, or with one that has nearly the same hash.
+    #[inline]
+    fn with_entry(&self, hash: KeyHash, f: impl FnOnce(&Entry)) {
+        let _permit = self.gates.shared(hash.shard as usize);
+        let table = self.lock(hash.shard as usize).read();
+        // SAFETY: the table is not changed while the lock is held; the bucket is read at once.
+        if let Some(bucket) = unsafe { table.iter_hash(hash.table_hash()).next() } {
+            // SAFETY: as above.
+            f(unsafe { &bucket.as_ref().0 });
+        }
+    }
+
     /// Asks the processor for the entry of the key, whose bucket should have arrived by now.
     #[inline]
     pub fn prefetch_entry(&self, hash: KeyHash) {
@@ -198,17 +233,6 @@ impl Shards {
         let table = self.lock(hash.shard as usize).read();
         prefetch_entry(&table, hash.table_hash());
     }
-}
-
-#[inline]
-fn prefetch(address: *const u8) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: prefetching never faults, whatever the address.
-    unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(address.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = address;
 }
 
 #[inline]

@@ -2,10 +2,12 @@
 //!
 //! Nearly all the time of a random request is waiting for memory. So the keys of up to [`MAX_REQUESTS`]
 //! requests are hashed and their table buckets asked for while the next request is scanned, then their
-//! entries, and only then the first request runs.
+//! entries, for large collections also what these lead to, and only then the first request runs.
 
 use crate::command::dispatch::{self, Resolved};
+use crate::command::spec::Group;
 use crate::command::table::Entry;
+use crate::keyspace::shard::Shards;
 use crate::keyspace::view::{Hashed, MAX_FETCHED_AHEAD};
 use crate::resp::scan::{Found, Limits, Request, Scanner, Span};
 use crate::state::Server;
@@ -38,6 +40,13 @@ pub struct Batch {
     prefetched: usize,
 }
 
+/// Whether a command is on values that may be large collections.
+#[inline]
+fn is_collection(resolved: Resolved) -> bool {
+    let Resolved::Command(entry) = resolved else { return false };
+    matches!(entry.spec.group, Group::Set | Group::SortedSet | Group::Hash | Group::Geo)
+}
+
 impl Batch {
     /// Empties the batch. `partial` are the spans of a request that began before.
     pub fn begin(&mut self, partial: &[Span]) {
@@ -63,6 +72,7 @@ impl Batch {
         let mut found = Found::Request;
         // Pipelines repeat commands: the name that was looked up last, and the record found.
         let mut last: Option<(&[u8], &'static Entry)> = None;
+        let mut has_collections = false;
         while self.requests.len() < max_requests {
             found = scanner.scan(buf, limits, &mut self.spans, large);
             if found != Found::Request {
@@ -83,6 +93,7 @@ impl Batch {
             {
                 last = Some((name, entry));
             }
+            has_collections |= is_collection(resolved);
             let first_key = self.keys.len();
             dispatch::hash_keys(server, resolved, request, &mut self.keys);
             if let (Some(before), [.., key_before, key]) = (self.requests.last_mut(), &self.keys[..])
@@ -120,8 +131,34 @@ impl Batch {
                     shards.prefetch_entry(key.hash);
                 }
             }
+            if has_collections {
+                self.prefetch_elements(shards, buf, large);
+            }
         }
         found
+    }
+
+    /// Asks the processor for the large collections that requests name, then for where the element is that is
+    /// named behind the key.
+    fn prefetch_elements(&self, shards: &Shards, buf: &[u8], large: &[Bytes]) {
+        let single = self.requests.iter().filter_map(|prepared| match prepared.resolved {
+            Resolved::Command(entry) if is_collection(prepared.resolved) && prepared.keys.len() == 1 => {
+                Some((prepared, entry.single_key?, self.keys[prepared.keys.start].hash))
+            }
+            _ => None,
+        });
+        let mut before = None;
+        for (_, _, hash) in single.clone() {
+            if before.replace(hash) != Some(hash) {
+                shards.prefetch_object(hash);
+            }
+        }
+        for (prepared, key_at, hash) in single {
+            let request = Request::new(buf, large, &self.spans[prepared.spans.clone()]);
+            if key_at + 1 < request.len() {
+                shards.prefetch_element(hash, request.get(key_at + 1));
+            }
+        }
     }
 
     pub fn len(&self) -> usize {

@@ -7,6 +7,7 @@ pub mod long_double;
 pub mod member;
 pub mod number;
 pub mod packed;
+pub mod prefetch;
 pub mod table;
 pub mod wheel;
 

@@ -15,6 +15,7 @@
 //!   elements, of exactly `elements_layout(capacity)`.
 //! - The first `len` tags and the first `len` elements are initialised, and `len <= capacity`.
 
+use crate::types::prefetch::prefetch;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::marker::PhantomData;
 use std::ptr::NonNull;
@@ -30,6 +31,11 @@ struct Header {
 const HEADER_BYTES: usize = size_of::<Header>();
 const ELEMENT_BYTES: usize = 8;
 const DEPTH_BITS: u32 = 6;
+
+const CACHE_LINE_BYTES: usize = 64;
+
+/// How much of a head is prefetched: the tags of a segment that is neither full nor nearly empty.
+const PREFETCHED_BYTES: usize = 3 * CACHE_LINE_BYTES;
 
 /// The least number of elements that room is made for.
 const MIN_CAPACITY: usize = 4;
@@ -144,6 +150,13 @@ impl<E> Segment<E> {
     pub(super) fn elements_mut(&mut self) -> &mut [E] {
         // SAFETY: as above, and the segment is borrowed exclusively.
         unsafe { std::slice::from_raw_parts_mut(self.elements_start(), self.len()) }
+    }
+
+    /// Asks the processor for the head and most of the tags.
+    #[inline]
+    pub(super) fn prefetch(&self) {
+        let head = self.head.as_ptr().cast::<u8>();
+        (0..PREFETCHED_BYTES).step_by(CACHE_LINE_BYTES).for_each(|at| prefetch(head.wrapping_add(at)));
     }
 
     /// Bytes of both allocations.
