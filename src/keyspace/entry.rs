@@ -23,7 +23,7 @@
 
 use super::access::Access;
 use crate::types::member::Member;
-use crate::types::table::Table;
+use crate::types::table::{Step, Table};
 use bytes::{Bytes, BytesMut};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::ptr::NonNull;
@@ -61,11 +61,11 @@ impl Object {
         size_of::<Object>() + beyond
     }
 
-    /// Asks the processor for the memory in which an element is looked for first.
-    pub fn prefetch(&self, element: &[u8]) {
+    /// Asks the processor for memory on the way to an element.
+    pub fn prefetch(&self, element: &[u8], step: Step) {
         match self {
             Object::String(_) | Object::Packed(_) => {}
-            Object::Set(table) => table.prefetch(element),
+            Object::Set(table) => table.prefetch(element, step),
         }
     }
 

@@ -15,6 +15,7 @@ use super::expire::Expiry;
 use super::gate::{Gates, Permit};
 use super::hash::{KeyHash, KeyHasher, table_hash};
 use crate::types::prefetch::prefetch;
+use crate::types::table::Step;
 use crate::types::wheel::Wheel;
 use ahash::RandomState;
 use crossbeam_utils::CachePadded;
@@ -193,37 +194,36 @@ impl Shards {
     }
 
     /// Asks the processor for the value of the key, if that does not stand in its entry, which should have arrived
-    /// by now.
+    /// by now. False if it does, or if there is no such key.
     #[inline]
-    pub fn prefetch_object(&self, hash: KeyHash) {
+    pub fn prefetch_object(&self, hash: KeyHash) -> bool {
         self.with_entry(hash, |entry| {
-            if let Some(object) = entry.object() {
-                prefetch(std::ptr::from_ref(object).cast());
-            }
-        });
+            let object = entry.object();
+            object.into_iter().for_each(|object| prefetch(std::ptr::from_ref(object).cast()));
+            object.is_some()
+        })
     }
 
-    /// Asks the processor for what an element of the key's value is looked for in first, if it is a large
-    /// collection, which should have arrived by now.
+    /// Asks the processor for memory on the way to an element of the key's value, if it is a large collection.
     #[inline]
-    pub fn prefetch_element(&self, hash: KeyHash, element: &[u8]) {
+    pub fn prefetch_element(&self, hash: KeyHash, element: &[u8], step: Step) {
         self.with_entry(hash, |entry| {
-            if let Some(object) = entry.object() {
-                object.prefetch(element);
-            }
+            let object = entry.object();
+            object.into_iter().for_each(|object| object.prefetch(element, step));
+            object.is_some()
         });
     }
 
     /// Calls `f` with the entry of the key, or with one that has nearly the same hash.
+    /// False if there is none.
     #[inline]
-    fn with_entry(&self, hash: KeyHash, f: impl FnOnce(&Entry)) {
+    fn with_entry(&self, hash: KeyHash, f: impl FnOnce(&Entry) -> bool) -> bool {
         let _permit = self.gates.shared(hash.shard as usize);
         let table = self.lock(hash.shard as usize).read();
         // SAFETY: the table is not changed while the lock is held; the bucket is read at once.
-        if let Some(bucket) = unsafe { table.iter_hash(hash.table_hash()).next() } {
-            // SAFETY: as above.
-            f(unsafe { &bucket.as_ref().0 });
-        }
+        let bucket = unsafe { table.iter_hash(hash.table_hash()).next() };
+        // SAFETY: as above.
+        bucket.is_some_and(|bucket| f(unsafe { &bucket.as_ref().0 }))
     }
 
     /// Asks the processor for the entry of the key, whose bucket should have arrived by now.

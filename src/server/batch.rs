@@ -7,11 +7,14 @@
 use crate::command::dispatch::{self, Resolved};
 use crate::command::spec::Group;
 use crate::command::table::Entry;
+use crate::keyspace::hash::KeyHash;
 use crate::keyspace::shard::Shards;
 use crate::keyspace::view::{Hashed, MAX_FETCHED_AHEAD};
 use crate::resp::scan::{Found, Limits, Request, Scanner, Span};
 use crate::state::Server;
+use crate::types::table::Step;
 use bytes::Bytes;
+use smallvec::SmallVec;
 use std::ops::Range;
 
 /// Requests that are prepared together: enough to hide the latency of memory, few enough that what was
@@ -138,26 +141,31 @@ impl Batch {
         found
     }
 
-    /// Asks the processor for the large collections that requests name, then for where the element is that is
-    /// named behind the key.
+    /// Asks the processor for the large collections that requests name, then step by step for the element that
+    /// is named behind the key.
     fn prefetch_elements(&self, shards: &Shards, buf: &[u8], large: &[Bytes]) {
-        let single = self.requests.iter().filter_map(|prepared| match prepared.resolved {
-            Resolved::Command(entry) if is_collection(prepared.resolved) && prepared.keys.len() == 1 => {
-                Some((prepared, entry.single_key?, self.keys[prepared.keys.start].hash))
-            }
-            _ => None,
-        });
+        let mut elements: SmallVec<[(KeyHash, &[u8]); MAX_REQUESTS]> = SmallVec::new();
         let mut before = None;
-        for (_, _, hash) in single.clone() {
-            if before.replace(hash) != Some(hash) {
-                shards.prefetch_object(hash);
+        for prepared in self.requests.iter().filter(|prepared| prepared.keys.len() == 1) {
+            let Resolved::Command(Entry { single_key: Some(key_at), .. }) = prepared.resolved else {
+                continue;
+            };
+            let request = Request::new(buf, large, &self.spans[prepared.spans.clone()]);
+            if !is_collection(prepared.resolved) || key_at + 1 >= request.len() {
+                continue;
+            }
+            let hash = self.keys[prepared.keys.start].hash;
+            let is_large = match before {
+                Some((other, is_large)) if other == hash => is_large,
+                _ => shards.prefetch_object(hash),
+            };
+            before = Some((hash, is_large));
+            if is_large {
+                elements.push((hash, request.get(key_at + 1)));
             }
         }
-        for (prepared, key_at, hash) in single {
-            let request = Request::new(buf, large, &self.spans[prepared.spans.clone()]);
-            if key_at + 1 < request.len() {
-                shards.prefetch_element(hash, request.get(key_at + 1));
-            }
+        for step in Step::ALL {
+            elements.iter().for_each(|(hash, element)| shards.prefetch_element(*hash, element, step));
         }
     }
 

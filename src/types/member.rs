@@ -98,6 +98,11 @@ impl Element for Member {
         let (length_bytes, len) = self.shape();
         length_bytes + len
     }
+
+    #[inline]
+    fn address(&self) -> *const u8 {
+        self.0.as_ptr()
+    }
 }
 
 impl Clone for Member {

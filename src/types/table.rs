@@ -28,6 +28,7 @@
 
 mod segment;
 
+use super::prefetch::prefetch;
 use ahash::RandomState;
 use rand::Rng;
 use segment::Segment;
@@ -42,6 +43,27 @@ pub trait Element {
 
     /// Bytes allocated for the element, as asked of the allocator.
     fn heap_bytes(&self) -> usize;
+
+    /// Where the element's memory begins, for prefetching only.
+    fn address(&self) -> *const u8 {
+        std::ptr::null()
+    }
+}
+
+/// The way to an element, for who wants to have its memory fetched: see [`Table::prefetch`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// The segment with its tags.
+    Segment,
+    /// Where the segment keeps the pointer.
+    Place,
+    /// What that points to.
+    Element,
+}
+
+impl Step {
+    /// All steps, in their order.
+    pub const ALL: [Step; 3] = [Step::Segment, Step::Place, Step::Element];
 }
 
 /// The most elements of a segment. As many as values of a tag: more would mean more look-ups that compare a key
@@ -217,11 +239,20 @@ impl<E: Element> Table<E> {
             .map(|at| (holder, at))
     }
 
-    /// Asks the processor for the memory in which the element with this key would be looked for first.
-    pub fn prefetch(&self, key: &[u8]) {
-        if self.len > 0 {
-            self.segment(self.slot_of(hash(key))).prefetch();
+    /// Asks the processor for memory on the way to the element with this key. The steps before have to be done, and
+    /// what they asked for should have arrived.
+    pub fn prefetch(&self, key: &[u8], step: Step) {
+        if self.len == 0 {
+            return;
         }
+        let hash = hash(key);
+        let segment = self.segment(self.slot_of(hash));
+        if step == Step::Segment {
+            return segment.prefetch();
+        }
+        let Some(at) = memchr::memchr(tag(hash), segment.tags()) else { return };
+        let element = &segment.elements()[at];
+        prefetch(if step == Step::Place { std::ptr::from_ref(element).cast() } else { element.address() });
     }
 
     /// The element with this key.
