@@ -17,6 +17,7 @@ pub mod keyspec;
 pub mod list;
 pub mod scanning;
 pub mod server;
+pub mod set;
 pub mod spec;
 pub mod string;
 pub mod table;

@@ -24,6 +24,8 @@
 use super::access::Access;
 use crate::types::list::List;
 use crate::types::packed::{self, Buffer};
+use crate::types::member::Member;
+use crate::types::table::{Step, Table};
 use bytes::{Bytes, BytesMut};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::ptr::NonNull;
@@ -45,6 +47,8 @@ pub enum Object {
     List(List),
     /// A collection in one piece of more than [`MAX_INLINE_BYTES`].
     Packed(Vec<u8>),
+    /// A set that is not kept in one piece.
+    Set(Table<Member>),
     /// A string of more than [`MAX_INLINE_BYTES`].
     String(Bytes),
 }
@@ -55,16 +59,26 @@ impl Object {
         let beyond = match self {
             Object::List(list) => list.heap_bytes(),
             Object::Packed(bytes) => bytes.capacity(),
+            Object::Set(table) => table.heap_bytes(),
             Object::String(bytes) => bytes.len(),
         };
         size_of::<Object>() + beyond
     }
 
-    /// Allocations that are to be freed with the object, about.
-    pub fn parts(&self) -> usize {
+    /// Asks the processor for memory on the way to an element.
+    pub fn prefetch(&self, element: &[u8], step: Step) {
+        match self {
+            Object::List(_) | Object::Packed(_) | Object::String(_) => {}
+            Object::Set(table) => table.prefetch(element, step),
+        }
+    }
+
+    /// About how many allocations it takes to keep the object.
+    pub fn allocations(&self) -> usize {
         match self {
             Object::List(list) => list.blocks(),
             Object::Packed(_) | Object::String(_) => 1,
+            Object::Set(table) => table.len(),
         }
     }
 }
@@ -694,7 +708,9 @@ impl Buffer for Entry {
             self.resize_inline(new_len);
         }
         let bytes = self.payload_mut();
-        bytes.copy_within(at + removed..old_len, at + len);
+        if len != removed {
+            bytes.copy_within(at + removed..old_len, at + len);
+        }
         write(&mut bytes[at..at + len]);
         if new_len < old_len {
             self.resize_inline(new_len);

@@ -1,11 +1,15 @@
 //! Pure data structures and algorithms: they know nothing of commands, sockets or the keyspace.
 
 pub mod glob;
+pub mod intset;
 pub mod lcs;
 pub mod list;
 pub mod long_double;
+pub mod member;
 pub mod number;
 pub mod packed;
+pub mod prefetch;
+pub mod table;
 pub mod wheel;
 
 mod binary;

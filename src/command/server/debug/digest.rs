@@ -9,6 +9,7 @@ use super::with_key;
 use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::list;
+use crate::command::set::value::SetRef;
 use crate::keyspace::Entry;
 use crate::keyspace::view::Mode;
 use sha1::{Digest as _, Sha1};
@@ -16,6 +17,8 @@ use sha1::{Digest as _, Sha1};
 /// The number of the type "string" in Redis.
 const TYPE_STRING: u32 = 0;
 const TYPE_LIST: u32 = 1;
+/// The number of the type "set".
+const TYPE_SET: u32 = 2;
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Digest([u8; 20]);
@@ -40,6 +43,10 @@ impl Digest {
         } else if let Ok(list) = list::value::list(entry) {
             self.mix(&TYPE_LIST.to_be_bytes());
             list.each(|element| element.with(|bytes| self.mix(bytes)));
+        }
+        if let Ok(set) = SetRef::of(entry) {
+            self.mix(&TYPE_SET.to_be_bytes());
+            set.each(|member| member.with(|bytes| self.add(bytes)));
         }
         if entry.deadline().is_some() {
             self.add(b"!!expire!!");
