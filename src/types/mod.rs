@@ -1,10 +1,13 @@
 //! Pure data structures and algorithms: they know nothing of commands, sockets or the keyspace.
 
 pub mod glob;
+pub mod intset;
 pub mod lcs;
 pub mod long_double;
+pub mod member;
 pub mod number;
 pub mod packed;
+pub mod table;
 pub mod wheel;
 
 mod binary;
