@@ -7,6 +7,7 @@ pub mod long_double;
 pub mod member;
 pub mod number;
 pub mod packed;
+pub mod sorted_set;
 pub mod table;
 pub mod wheel;
 
