@@ -12,6 +12,7 @@ use crate::keyspace::View;
 use crate::types::number;
 use crate::types::packed::Item;
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 
 const WEIGHT: Error = Error::line("ERR weight value is not a float");
@@ -254,7 +255,7 @@ impl<'a> Query<'a> {
             // The first set is in order, and so is what is left of it.
             Operation::Diff => return self.diff(),
         };
-        result.sort_unstable_by(|a, b| a.1.total_cmp(&b.1).then_with(|| a.0.cmp(&b.0)));
+        result.sort_unstable_by(order);
         result
     }
 
@@ -322,6 +323,11 @@ impl<'a> Query<'a> {
         let members = first.source.members().filter(|(member, _)| member.with(is_wanted));
         members.map(|(member, score)| (borrowed(member), score)).collect()
     }
+}
+
+/// The order of a sorted set: zeros of either sign are equal, and NaN does not occur.
+fn order(a: &(Cow<'_, [u8]>, f64), b: &(Cow<'_, [u8]>, f64)) -> Ordering {
+    a.1.partial_cmp(&b.1).unwrap_or(Ordering::Equal).then_with(|| a.0.cmp(&b.0))
 }
 
 fn reply(call: &mut Call<'_, '_>, operation: Operation) -> Result<(), Error> {
