@@ -46,7 +46,9 @@ fn sorted_set(c: &mut Criterion) {
         })
     });
     group.bench_function("new score", |b| {
-        b.iter(|| set.insert(rng.random_range(0..1_000_000_000_u32).into(), &name(rng.random_range(0..MEMBERS))))
+        b.iter(|| {
+            set.insert(rng.random_range(0..1_000_000_000_u32).into(), &name(rng.random_range(0..MEMBERS)))
+        })
     });
     group.bench_function("pop first, add one", |b| {
         b.iter(|| {

@@ -34,23 +34,81 @@ const LEX_KEYS: [&str; 2] = ["lex:1", "lex:2"];
 const OTHER_KEYS: [&str; 2] = ["string", "nothing"];
 
 const MEMBERS: &[&str] = &[
-    "a", "b", "c", "d", "e", "f", "g", "aa", "ab", "abc", "B", "", "0", "1", "-1", "7", "007", "100", "4095", "4096",
-    "-4097", "32768", "8388608", "2147483648", "9223372036854775807", "9223372036854775808", "-0", "+1", "1.5",
-    "nul\0nul", "line\r\n", "twelve bytes", "a member of some more bytes than that",
+    "a",
+    "b",
+    "c",
+    "d",
+    "e",
+    "f",
+    "g",
+    "aa",
+    "ab",
+    "abc",
+    "B",
+    "",
+    "0",
+    "1",
+    "-1",
+    "7",
+    "007",
+    "100",
+    "4095",
+    "4096",
+    "-4097",
+    "32768",
+    "8388608",
+    "2147483648",
+    "9223372036854775807",
+    "9223372036854775808",
+    "-0",
+    "+1",
+    "1.5",
+    "nul\0nul",
+    "line\r\n",
+    "twelve bytes",
+    "a member of some more bytes than that",
 ];
 
 const SCORES: &[&str] = &[
-    "0", "1", "-1", "2", "3", "5", "10", "-10", "100", "1.5", "-2.25", "0.125", "1e3", "0x10", "inf", "-inf", "+inf",
-    "-0", "1234567", "4503599627370497", "1e300", "-1e300", "nan", "abc", "", " 1", "1 ", "1e400", "0.1",
+    "0",
+    "1",
+    "-1",
+    "2",
+    "3",
+    "5",
+    "10",
+    "-10",
+    "100",
+    "1.5",
+    "-2.25",
+    "0.125",
+    "1e3",
+    "0x10",
+    "inf",
+    "-inf",
+    "+inf",
+    "-0",
+    "1234567",
+    "4503599627370497",
+    "1e300",
+    "-1e300",
+    "nan",
+    "abc",
+    "",
+    " 1",
+    "1 ",
+    "1e400",
+    "0.1",
 ];
 
 const BOUNDS: &[&str] = &[
-    "-inf", "+inf", "inf", "0", "1", "(1", "(0", "-1", "(-1", "2", "(2.5", "5", "100", "(inf", "1e400", "(", "", " 1",
-    "1 ", "x", "(x", "nan", "0x1",
+    "-inf", "+inf", "inf", "0", "1", "(1", "(0", "-1", "(-1", "2", "(2.5", "5", "100", "(inf", "1e400", "(",
+    "", " 1", "1 ", "x", "(x", "nan", "0x1",
 ];
 
 const LEX_BOUNDS: &[&str] = &[
-    "-", "+", "[", "(", "[a", "(a", "[b", "(b", "[abc", "(ab", "[1", "(7", "[f", "(g", "[\0", "a", "", "-x", "++", "[B",
+    "-", "+", "[", "(", "[a", "(a", "[b", "(b", "[abc", "(ab", "[1", "(7", "[f", "(g", "[\0", "a", "", "-x",
+    "++", "[B",
 ];
 
 const INDEXES: &[&str] = &["0", "1", "-1", "2", "3", "5", "-2", "-3", "100", "-100", "x", "", "1.5"];
@@ -238,13 +296,19 @@ impl Generator {
                 out
             }
             67..69 => {
-                let mut out = vec![b"ZREVRANGE".to_vec(), self.any_key(), self.word(INDEXES), self.word(INDEXES)];
+                let mut out =
+                    vec![b"ZREVRANGE".to_vec(), self.any_key(), self.word(INDEXES), self.word(INDEXES)];
                 self.range_options(&mut out, true);
                 out
             }
             69..71 => vec![b"ZCOUNT".to_vec(), self.any_key(), self.word(BOUNDS), self.word(BOUNDS)],
             71..73 => {
-                vec![b"ZLEXCOUNT".to_vec(), self.word(&LEX_KEYS), self.word(LEX_BOUNDS), self.word(LEX_BOUNDS)]
+                vec![
+                    b"ZLEXCOUNT".to_vec(),
+                    self.word(&LEX_KEYS),
+                    self.word(LEX_BOUNDS),
+                    self.word(LEX_BOUNDS),
+                ]
             }
             73 => vec![b"ZREMRANGEBYRANK".to_vec(), self.any_key(), self.word(INDEXES), self.word(INDEXES)],
             74 => vec![b"ZREMRANGEBYSCORE".to_vec(), self.key(), self.word(BOUNDS), self.word(BOUNDS)],
@@ -378,9 +442,10 @@ fn same_values(ours: &[u8], theirs: &[u8]) -> bool {
     };
     let (ours, theirs) = (lines(ours), lines(theirs));
     ours.len() == theirs.len()
-        && ours.iter().zip(&theirs).all(|(ours, theirs)| {
-            ours == theirs || number(ours).is_some() && number(ours) == number(theirs)
-        })
+        && ours
+            .iter()
+            .zip(&theirs)
+            .all(|(ours, theirs)| ours == theirs || number(ours).is_some() && number(ours) == number(theirs))
 }
 
 /// Members with scores of a whole walk in order, or the error.

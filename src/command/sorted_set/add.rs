@@ -9,8 +9,7 @@ use crate::types::number;
 use smallvec::SmallVec;
 
 const NX_AND_XX: Error = Error::line("ERR XX and NX options at the same time are not compatible");
-const GT_LT_AND_NX: Error =
-    Error::line("ERR GT, LT, and/or NX options at the same time are not compatible");
+const GT_LT_AND_NX: Error = Error::line("ERR GT, LT, and/or NX options at the same time are not compatible");
 const INCR_OF_MANY: Error = Error::line("ERR INCR option supports a single increment-element pair");
 const NOT_A_NUMBER: Error = Error::line("ERR resulting score is not a number (NaN)");
 

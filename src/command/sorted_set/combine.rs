@@ -29,18 +29,15 @@ const fn counted(at: i16) -> KeySpec {
 }
 
 const SOURCES: &[KeySpec] = &[counted(1)];
-const TARGET_AND_SOURCES: &[KeySpec] =
-    &[KeySpec::one(1, KeyFlags::OW.union(KeyFlags::UPDATE)), counted(2)];
+const TARGET_AND_SOURCES: &[KeySpec] = &[KeySpec::one(1, KeyFlags::OW.union(KeyFlags::UPDATE)), counted(2)];
 
 const NUMKEYS: Arg = Arg::integer("numkeys");
 const DESTINATION: Arg = Arg::key("destination", 0);
 const WEIGHTS: Arg = Arg::integer("weight").token("WEIGHTS").optional().multiple();
-const AGGREGATE: Arg = Arg::one_of(
-    "aggregate",
-    &[Arg::word("sum", "SUM"), Arg::word("min", "MIN"), Arg::word("max", "MAX")],
-)
-.token("AGGREGATE")
-.optional();
+const AGGREGATE: Arg =
+    Arg::one_of("aggregate", &[Arg::word("sum", "SUM"), Arg::word("min", "MIN"), Arg::word("max", "MAX")])
+        .token("AGGREGATE")
+        .optional();
 
 /// Fields that the commands that reply with members share.
 const REPLYING: Command = Command {
@@ -70,7 +67,8 @@ const UNION_COST: &str =
     "O(N)+O(M*log(M)) in the number of members of all the sets together and of those of the result.";
 const INTER_COST: &str =
     "O(N*K)+O(M*log(M)) in the number of members of the smallest set, of sets, of members of the result.";
-const DIFF_COST: &str = "O(L+K*log(K)) in the number of members of all the sets together and of those of the result.";
+const DIFF_COST: &str =
+    "O(L+K*log(K)) in the number of members of all the sets together and of those of the result.";
 
 pub const ZUNION: Command = Command {
     name: "zunion",
@@ -128,11 +126,7 @@ pub const ZINTERCARD: Command = Command {
     summary: "Returns the number of members that are in all of several sorted sets.",
     since: "7.0.0",
     complexity: "O(N*K) in the number of members of the smallest set and of sets.",
-    args: &[
-        NUMKEYS,
-        Arg::key("key", 0).multiple(),
-        Arg::integer("limit").token("LIMIT").optional(),
-    ],
+    args: &[NUMKEYS, Arg::key("key", 0).multiple(), Arg::integer("limit").token("LIMIT").optional()],
     reply: "integer, LIMIT at most if that is not 0",
     handler: Some(zintercard),
     ..REPLYING
@@ -158,8 +152,20 @@ impl Aggregate {
     fn apply(self, a: f64, b: f64) -> f64 {
         match self {
             Aggregate::Sum => or_zero(a + b),
-            Aggregate::Min => if b < a { b } else { a },
-            Aggregate::Max => if b > a { b } else { a },
+            Aggregate::Min => {
+                if b < a {
+                    b
+                } else {
+                    a
+                }
+            }
+            Aggregate::Max => {
+                if b > a {
+                    b
+                } else {
+                    a
+                }
+            }
         }
     }
 }

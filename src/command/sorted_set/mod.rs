@@ -12,7 +12,7 @@ mod range;
 mod read;
 mod remove;
 mod source;
-pub mod value;
+pub(in crate::command) mod value;
 mod walk;
 
 use super::spec::{Arg, Command, KeyFlags, KeySpec};

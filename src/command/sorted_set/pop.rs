@@ -1,13 +1,14 @@
 //! Taking members off an end: ZPOPMIN, ZPOPMAX, ZMPOP.
 
+use super::reply_name;
 use super::value::{Limits, SortedSetMut};
-use super::{reply_member, reply_name};
 use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::generic::free_entry;
-use crate::command::spec::{Arg, Command, Flags, Find, Begin, Group, KeyFlags, KeySpec};
+use crate::command::spec::{Arg, Begin, Command, Find, Flags, Group, KeyFlags, KeySpec};
 use crate::keyspace::View;
 use crate::resp::reply::{Proto, Reply};
+use crate::types::packed::Item;
 
 const POPPED: KeyFlags = KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE);
 
@@ -96,13 +97,11 @@ pub fn pop(
             out.array(popped);
         }
     }
-    let mut reply = |member, score| {
-        if shape == Shape::Flat {
-            reply_name(out, member);
-        } else {
+    let mut reply = |member: Item<'_>, score: f64| {
+        if shape != Shape::Flat {
             out.array(2);
-            reply_name(out, member);
         }
+        reply_name(out, member);
         out.double(score);
     };
     if popped == len {

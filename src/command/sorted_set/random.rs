@@ -6,9 +6,8 @@ use crate::command::errors::Error;
 use crate::command::spec::{Arg, Command, Flags, Group};
 use rand::Rng;
 
-const OUT_OF_RANGE: Error = Error::line(
-    "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
-);
+const OUT_OF_RANGE: Error =
+    Error::line("ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807");
 const OUT_OF_RANGE_OF_PAIRS: Error = Error::line("ERR value is out of range");
 
 pub const ZRANDMEMBER: Command = Command {
@@ -23,11 +22,8 @@ pub const ZRANDMEMBER: Command = Command {
     keys: READ_KEY,
     args: &[
         Arg::key("key", 0),
-        Arg::block(
-            "options",
-            &[Arg::integer("count"), Arg::word("withscores", "WITHSCORES").optional()],
-        )
-        .optional(),
+        Arg::block("options", &[Arg::integer("count"), Arg::word("withscores", "WITHSCORES").optional()])
+            .optional(),
     ],
     reply: "bulk string or null; with a count an array of different members, or of any if it is negative",
     handler: Some(zrandmember),

@@ -10,9 +10,8 @@ use crate::command::spec::{Arg, Command, Flags, Group, KeyFlags, KeySpec};
 use crate::types::packed::Item;
 use std::borrow::Cow;
 
-const LIMIT_BY_RANK: Error = Error::line(
-    "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX",
-);
+const LIMIT_BY_RANK: Error =
+    Error::line("ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX");
 const SCORES_BY_LEX: Error =
     Error::line("ERR syntax error, WITHSCORES not supported in combination with BYLEX");
 
@@ -65,13 +64,7 @@ pub const ZRANGEBYSCORE: Command = Command {
     name: "zrangebyscore",
     summary: "Returns the members of a sorted set within a range of scores.",
     since: "1.0.5",
-    args: &[
-        Arg::key("key", 0),
-        Arg::double("min"),
-        Arg::double("max"),
-        WITHSCORES.since("2.0.0"),
-        LIMIT,
-    ],
+    args: &[Arg::key("key", 0), Arg::double("min"), Arg::double("max"), WITHSCORES.since("2.0.0"), LIMIT],
     history: &[("2.0.0", "The option WITHSCORES.")],
     deprecated: Some(("6.2.0", "`ZRANGE` with the `BYSCORE` argument")),
     handler: Some(|call| reply_range(call, Some(By::Score), Some(false))),

@@ -115,11 +115,7 @@ pub const ZRANK: Command = Command {
     since: "2.0.0",
     complexity: "O(log(N)) in the number of members of the sorted set.",
     arity: -3,
-    args: &[
-        Arg::key("key", 0),
-        Arg::string("member"),
-        Arg::word("withscore", "WITHSCORE").optional(),
-    ],
+    args: &[Arg::key("key", 0), Arg::string("member"), Arg::word("withscore", "WITHSCORE").optional()],
     history: &[("7.2.0", "The option WITHSCORE.")],
     reply: "integer (with WITHSCORE an array of it and the score), or null if there is no such member or key",
     handler: Some(|call| rank(call, false)),

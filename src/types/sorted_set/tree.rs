@@ -400,13 +400,8 @@ impl<T: Item> Tree<T> {
     /// The items of these ranks (as far as there are any), from the first or from the last on.
     pub fn range(&self, ranks: Range<usize>, reverse: bool) -> Items<'_, T> {
         let end = ranks.end.min(self.len);
-        let mut items = Items {
-            path: SmallVec::new(),
-            leaf: &[],
-            at: 0,
-            left: end.saturating_sub(ranks.start),
-            reverse,
-        };
+        let mut items =
+            Items { path: SmallVec::new(), leaf: &[], at: 0, left: end.saturating_sub(ranks.start), reverse };
         if items.left > 0 {
             let mut node = &self.root;
             let mut rank = if reverse { end - 1 } else { ranks.start };
@@ -685,7 +680,8 @@ mod tests {
                     assert_eq!(tree.rank(&name(*wanted)), Some(a));
                     let below = all.iter().filter(|other| other.0 < wanted.0).count();
                     assert_eq!(tree.position(|score, _| score < wanted.0 as f64), below);
-                    let place = tree.position(|score, item| is_before(score, item, wanted.0 as f64, &wanted.1));
+                    let place =
+                        tree.position(|score, item| is_before(score, item, wanted.0 as f64, &wanted.1));
                     assert_eq!(place, a);
                 }
             }
