@@ -16,6 +16,7 @@ pub mod help;
 pub mod keyspec;
 pub mod scanning;
 pub mod server;
+pub mod set;
 pub mod sorted_set;
 pub mod spec;
 pub mod string;
