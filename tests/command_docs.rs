@@ -47,6 +47,7 @@ const CHANGED: &[(&str, &str, &str)] = &[
     ("setnx", "deprecated_since", "7.2.0"),
     ("setnx", "doc_flags", "7.2.0"),
     ("shutdown", "arguments", "7.2.0"),
+    ("sinterstore", "keys", "8.0.0"),
     ("zadd", "arguments", "7.2.0"),
     ("zrange", "arguments", "7.2.0"),
     ("zrangebylex", "arguments", "7.2.0"),

@@ -148,7 +148,10 @@ impl Generator {
             54..57 => self.with_keys("SINTER"),
             57..60 => self.with_keys("SUNION"),
             60..64 => self.with_keys("SDIFF"),
-            64..67 => self.with_keys(["SINTERSTORE", "SUNIONSTORE", "SDIFFSTORE"][self.0.random_range(0..3)]),
+            64..67 => {
+                let name = ["SINTERSTORE", "SUNIONSTORE", "SDIFFSTORE"][self.0.random_range(0..3)];
+                self.with_keys(name)
+            }
             67..72 => self.intersection_size(),
             72..80 => {
                 let mut request = Self::with("SPOP", [key]);

@@ -238,7 +238,7 @@ fn move_member(
     if !value::remove(from, member)? {
         return Ok(false);
     }
-    if SetRef::of(from)?.len() == 0 {
+    if SetRef::of(from)?.is_empty() {
         remove_key(call.keys, source);
     }
     let limits = Limits::of(&call.server.config);

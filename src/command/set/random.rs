@@ -40,7 +40,7 @@ fn spop(call: &mut Call<'_, '_>) -> Result<(), Error> {
         return Ok(());
     };
     value::pop(entry, &mut rand::rng(), |member| reply_member(call.out, member))?;
-    if SetRef::of(entry)?.len() == 0 {
+    if SetRef::of(entry)?.is_empty() {
         remove_key(call.keys, key);
     }
     call.keys.changed(1);

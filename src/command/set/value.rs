@@ -96,6 +96,10 @@ impl<'a> SetRef<'a> {
         }
     }
 
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
     /// Whether both are the very same value.
     pub fn is(self, other: SetRef<'_>) -> bool {
         match (self, other) {

@@ -636,13 +636,25 @@ mod tests {
             Step::Append(count) => {
                 for n in 0..count {
                     let score = model.last().map_or(0, |last| last.0 + 1);
-                    add(model, tree, score, (n as u32).wrapping_add(score as u32).wrapping_mul(3).to_le_bytes(), n % 2 == 0);
+                    add(
+                        model,
+                        tree,
+                        score,
+                        (n as u32).wrapping_add(score as u32).wrapping_mul(3).to_le_bytes(),
+                        n % 2 == 0,
+                    );
                 }
             }
             Step::Prepend(count) => {
                 for n in 0..count {
                     let score = model.first().map_or(0, |first| first.0 - 1);
-                    add(model, tree, score, (n as u32).wrapping_add(score as u32).wrapping_mul(5).to_le_bytes(), false);
+                    add(
+                        model,
+                        tree,
+                        score,
+                        (n as u32).wrapping_add(score as u32).wrapping_mul(5).to_le_bytes(),
+                        false,
+                    );
                 }
             }
             Step::Remove(at) if !model.is_empty() => {
