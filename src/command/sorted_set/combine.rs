@@ -258,8 +258,7 @@ impl<'a> Query<'a> {
                 });
                 result
             }
-            // The first set is in order, and so is what is left of it.
-            Operation::Diff => return self.diff(),
+            Operation::Diff => self.diff(),
         };
         result.sort_unstable_by(order);
         result
