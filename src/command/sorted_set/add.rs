@@ -157,11 +157,12 @@ fn add(call: &mut Call<'_, '_>, options: Options) -> Result<(), Error> {
     let limits = Limits::of(call);
     let mut outcome = Outcome::default();
     let found = match call.keys.update(key) {
-        Some(entry) => Some(SortedSetMut::of(entry, limits)?),
+        // Long members change the form only when they are added.
+        Some(entry) => Some((SortedSetMut::of(entry, limits)?, 0)),
         None if options.xx => None,
-        None => Some(SortedSetMut::create(call.keys, key, limits)),
+        None => Some((SortedSetMut::create(call.keys, key, limits), longest_bytes)),
     };
-    if let Some(mut set) = found {
+    if let Some((mut set, longest_bytes)) = found {
         set.expect(members, longest_bytes);
         for (score, member) in &pairs {
             set.update(member, |old| options.decide(old, *score, &mut outcome));
