@@ -48,6 +48,17 @@ const CHANGED: &[(&str, &str, &str)] = &[
     ("setnx", "doc_flags", "7.2.0"),
     ("shutdown", "arguments", "7.2.0"),
     ("sinterstore", "keys", "8.0.0"),
+    ("zadd", "arguments", "7.2.0"),
+    ("zrange", "arguments", "7.2.0"),
+    ("zrangebylex", "arguments", "7.2.0"),
+    ("zrangebyscore", "arguments", "7.2.0"),
+    ("zrangestore", "arguments", "7.2.0"),
+    ("zrank", "arguments", "7.2.0"),
+    ("zrank", "arity", "7.2.0"),
+    ("zrevrangebylex", "arguments", "7.2.0"),
+    ("zrevrangebyscore", "arguments", "7.2.0"),
+    ("zrevrank", "arguments", "7.2.0"),
+    ("zrevrank", "arity", "7.2.0"),
 ];
 
 struct Server {

@@ -18,6 +18,7 @@ pub mod list;
 pub mod scanning;
 pub mod server;
 pub mod set;
+pub mod sorted_set;
 pub mod spec;
 pub mod string;
 pub mod table;

@@ -25,6 +25,7 @@ use super::access::Access;
 use crate::types::list::List;
 use crate::types::packed::{self, Buffer};
 use crate::types::member::Member;
+use crate::types::sorted_set::SortedSet;
 use crate::types::table::{Step, Table};
 use bytes::{Bytes, BytesMut};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
@@ -49,6 +50,8 @@ pub enum Object {
     Packed(Vec<u8>),
     /// A set that is not kept in one piece.
     Set(Table<Member>),
+    /// A sorted set of its own.
+    SortedSet(Box<SortedSet>),
     /// A string of more than [`MAX_INLINE_BYTES`].
     String(Bytes),
 }
@@ -60,6 +63,7 @@ impl Object {
             Object::List(list) => list.heap_bytes(),
             Object::Packed(bytes) => bytes.capacity(),
             Object::Set(table) => table.heap_bytes(),
+            Object::SortedSet(set) => size_of::<SortedSet>() + set.heap_bytes(),
             Object::String(bytes) => bytes.len(),
         };
         size_of::<Object>() + beyond
@@ -68,7 +72,7 @@ impl Object {
     /// Asks the processor for memory on the way to an element.
     pub fn prefetch(&self, element: &[u8], step: Step) {
         match self {
-            Object::List(_) | Object::Packed(_) | Object::String(_) => {}
+            Object::List(_) | Object::Packed(_) | Object::SortedSet(_) | Object::String(_) => {}
             Object::Set(table) => table.prefetch(element, step),
         }
     }
@@ -79,6 +83,7 @@ impl Object {
             Object::List(list) => list.blocks(),
             Object::Packed(_) | Object::String(_) => 1,
             Object::Set(table) => table.len(),
+            Object::SortedSet(set) => set.len(),
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod member;
 pub mod number;
 pub mod packed;
 pub mod prefetch;
+pub mod sorted_set;
 pub mod table;
 pub mod wheel;
 

@@ -10,8 +10,10 @@ use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::list;
 use crate::command::set::value::SetRef;
+use crate::command::sorted_set::value::SortedSetRef;
 use crate::keyspace::Entry;
 use crate::keyspace::view::Mode;
+use crate::types::number;
 use sha1::{Digest as _, Sha1};
 
 /// The number of the type "string" in Redis.
@@ -19,6 +21,8 @@ const TYPE_STRING: u32 = 0;
 const TYPE_LIST: u32 = 1;
 /// The number of the type "set".
 const TYPE_SET: u32 = 2;
+/// The number of the type "zset".
+const TYPE_SORTED_SET: u32 = 3;
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Digest([u8; 20]);
@@ -47,6 +51,18 @@ impl Digest {
         if let Ok(set) = SetRef::of(entry) {
             self.mix(&TYPE_SET.to_be_bytes());
             set.each(|member| member.with(|bytes| self.add(bytes)));
+        }
+        if let Ok(set) = SortedSetRef::of(entry) {
+            self.mix(&TYPE_SORTED_SET.to_be_bytes());
+            let mut text = Vec::new();
+            for (member, score) in set.all() {
+                text.clear();
+                number::write_f64_17(&mut text, score.get());
+                let mut pair = Digest::default();
+                member.with(|member| pair.mix(member));
+                pair.mix(&text);
+                self.add(&pair.0);
+            }
         }
         if entry.deadline().is_some() {
             self.add(b"!!expire!!");
