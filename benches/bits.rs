@@ -72,10 +72,12 @@ fn sketches(c: &mut Criterion) {
         group.bench_function(format!("estimate of a {name} one"), |bench| {
             bench.iter(|| hyperloglog::cardinality(black_box(sketch)))
         });
-        group.bench_function(format!("merge a {name} one"), |bench| {
-            let mut union = Registers::default();
-            bench.iter(|| union.merge(black_box(sketch)))
-        });
+        for (with, vectors) in [("with", true), ("without", false)] {
+            group.bench_function(format!("merge a {name} one {with} vectors"), |bench| {
+                let mut union = Registers::new(vectors);
+                bench.iter(|| union.merge(black_box(sketch)))
+            });
+        }
     }
     group.finish();
 }

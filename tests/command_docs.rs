@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 /// Facts that Redis changed: command, field, and the version from which on Redis says what we say.
 const CHANGED: &[(&str, &str, &str)] = &[
+    // DIFF, DIFF1, ANDOR and ONE.
+    ("bitop", "arguments", "8.2.0"),
     ("client|kill", "arguments", "7.4.0"),
     ("client|list", "arguments", "7.2.0"),
     ("client|pause", "since", "7.2.0"),

@@ -104,7 +104,9 @@ impl Generator {
         match self.rng.random_range(0..10) {
             0 => self.word(INTEGERS),
             1 => vec![*[0, 0xff, 0x55].choose(&mut self.rng).expect("bytes"); self.rng.random_range(0..70)],
-            2 => vec![*[0, 0xff].choose(&mut self.rng).expect("bytes"); self.rng.random_range(16_000..40_000)],
+            2 => {
+                vec![*[0, 0xff].choose(&mut self.rng).expect("bytes"); self.rng.random_range(16_000..40_000)]
+            }
             _ => (0..self.rng.random_range(0..60)).map(|_| self.rng.random()).collect(),
         }
     }
@@ -112,13 +114,18 @@ impl Generator {
     fn range(&mut self, out: &mut Request, least: usize) {
         let parts = self.rng.random_range(least..=3);
         for part in 0..parts {
-            out.push(if part < 2 { self.number(-40..300) } else { self.spell(&["BYTE", "BIT", "BIT", "bad"]) });
+            out.push(if part < 2 {
+                self.number(-40..300)
+            } else {
+                self.spell(&["BYTE", "BIT", "BIT", "bad"])
+            });
         }
     }
 
     fn field_type(&mut self) -> Vec<u8> {
         if self.chance(3) {
-            return self.word(&["u64", "i65", "u0", "i0", "", "u", "x8", "U8", "i08", "i-1", "u8 ", "i8\0x", "9"]);
+            return self
+                .word(&["u64", "i65", "u0", "i0", "", "u", "x8", "U8", "i08", "i-1", "u8 ", "i8\0x", "9"]);
         }
         let (sign, most) = if self.chance(50) { ('i', 64) } else { ('u', 63) };
         format!("{sign}{}", self.rng.random_range(1..=most)).into_bytes()
@@ -146,7 +153,11 @@ impl Generator {
             }
             if operation != "GET" {
                 let wide = self.chance(30);
-                out.push(if wide { self.rng.random::<i64>().to_string().into_bytes() } else { self.number(-300..300) });
+                out.push(if wide {
+                    self.rng.random::<i64>().to_string().into_bytes()
+                } else {
+                    self.number(-300..300)
+                });
             }
         }
         if self.chance(2) {
@@ -189,7 +200,9 @@ impl Generator {
         let key = self.key();
         let start = |name: &str, key: Vec<u8>| vec![name.as_bytes().to_vec(), key];
         match self.rng.random_range(0..100) {
-            0..14 => vec![b"SETBIT".to_vec(), key, self.offset(), self.word(&["0", "1", "1", "1", "2", "-1", "x"])],
+            0..14 => {
+                vec![b"SETBIT".to_vec(), key, self.offset(), self.word(&["0", "1", "1", "1", "2", "-1", "x"])]
+            }
             14..20 => vec![b"GETBIT".to_vec(), key, self.offset()],
             20..30 => {
                 let mut out = start("BITCOUNT", key);
@@ -265,7 +278,12 @@ impl Generator {
                 let byte = [b"H".to_vec(), b"Y".to_vec(), vec![0], vec![1], vec![self.rng.random()]];
                 let byte = byte.choose(&mut self.rng).expect("bytes").clone();
                 let at = if self.chance(50) { 0..16 } else { 0..40 };
-                vec![b"SETRANGE".to_vec(), self.sketch(), self.rng.random_range(at).to_string().into_bytes(), byte]
+                vec![
+                    b"SETRANGE".to_vec(),
+                    self.sketch(),
+                    self.rng.random_range(at).to_string().into_bytes(),
+                    byte,
+                ]
             }
             _ => {
                 let bytes = self.word(&["0", "20", "100", "300", "3000", "3000", "3000", "20000"]);
@@ -415,7 +433,8 @@ fn damaged_sketches_do_no_harm() {
             &["PFDEBUG", "TODENSE", "k"],
         ] {
             let reply = client.ask(&request(words));
-            let is_fine = !reply.starts_with(b"-") || reply == b"-INVALIDOBJ Corrupted HLL object detected\r\n";
+            let is_fine =
+                !reply.starts_with(b"-") || reply == b"-INVALIDOBJ Corrupted HLL object detected\r\n";
             let is_dense = reply == b"-ERR HLL encoding is not sparse\r\n";
             assert!(is_fine || is_dense, "{}", shown(&reply));
         }

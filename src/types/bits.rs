@@ -8,7 +8,7 @@
 //! over words or blocks that the compiler vectorises, and touches every byte of its input once: it runs at the
 //! speed of memory.
 
-use super::popcount::count_ones;
+use super::wide::count_ones;
 use std::ops::Range;
 
 /// What the bits before the first one of a range are masked out with in its first byte, and those behind the

@@ -93,10 +93,7 @@ impl Point {
     pub fn of_score(score: f64) -> Point {
         let (longitude, latitude) = Cell { bits: c_integer(score), steps: MEMBER_STEPS }.sides();
         let middle = |side: Range<f64>, limit: f64| ((side.start + side.end) / 2.0).clamp(-limit, limit);
-        Point {
-            longitude: middle(longitude, MAX_LONGITUDE),
-            latitude: middle(latitude, MAX_LATITUDE),
-        }
+        Point { longitude: middle(longitude, MAX_LONGITUDE), latitude: middle(latitude, MAX_LATITUDE) }
     }
 
     /// The standard geohash of the point: 11 characters, the last of which is always `0`, since 52 bits do not
@@ -188,8 +185,8 @@ impl Cell {
             };
             bits & own >> unused
         };
-        let bits = moved(LONGITUDE_BITS, LATITUDE_BITS, longitude)
-            | moved(LATITUDE_BITS, LONGITUDE_BITS, latitude);
+        let bits =
+            moved(LONGITUDE_BITS, LATITUDE_BITS, longitude) | moved(LATITUDE_BITS, LONGITUDE_BITS, latitude);
         Cell { bits, ..self }
     }
 
@@ -203,9 +200,14 @@ impl Cell {
 /// The form of a search, in its unit of length.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Form {
-    Circle { radius: f64 },
+    Circle {
+        radius: f64,
+    },
     /// Upright; its sides are bent as the meridians are.
-    Rectangle { width: f64, height: f64 },
+    Rectangle {
+        width: f64,
+        height: f64,
+    },
 }
 
 /// The area of a search.
@@ -247,10 +249,7 @@ impl Area {
         // The sides are furthest from each other where they are nearest to a pole, in degrees.
         let widest = if latitude < 0.0 { latitude - by_latitude } else { latitude + by_latitude };
         let by_longitude = degrees(width / EARTH_RADIUS_M / radians(widest).cos());
-        (
-            longitude - by_longitude..longitude + by_longitude,
-            latitude - by_latitude..latitude + by_latitude,
-        )
+        (longitude - by_longitude..longitude + by_longitude, latitude - by_latitude..latitude + by_latitude)
     }
 
     /// The steps of cells of which nine should cover the area.

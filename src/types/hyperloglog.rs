@@ -31,6 +31,7 @@
 //! Raising a register splits the run it is in, and then joins equal neighbours around it. A sketch becomes dense when
 //! a rank is too high for VAL, or when a split would make it longer than the limit (`hll-sparse-max-bytes`).
 
+use super::wide;
 use std::fmt;
 use std::ops::Range;
 
@@ -341,17 +342,23 @@ pub fn describe(bytes: &[u8]) -> String {
     words.join(" ")
 }
 
-/// All registers, a byte each: what sketches are merged in.
-pub struct Registers(Box<[u8; REGISTERS]>);
+/// Whether there are vectors that make merging faster.
+pub fn has_vectors() -> bool {
+    wide::has_wide_vectors()
+}
 
-impl Default for Registers {
-    /// All zero.
-    fn default() -> Registers {
-        Registers(vec![0; REGISTERS].try_into().expect("so many registers"))
-    }
+/// All registers, a byte each: what sketches are merged in.
+pub struct Registers {
+    values: Box<[u8; REGISTERS]>,
+    vectors: bool,
 }
 
 impl Registers {
+    /// All zero. `vectors` allows [vectors](has_vectors), which make no difference to results.
+    pub fn new(vectors: bool) -> Registers {
+        Registers { values: vec![0; REGISTERS].try_into().expect("so many registers"), vectors }
+    }
+
     /// Raises each register to that of a sketch.
     ///
     /// # Errors
@@ -360,27 +367,22 @@ impl Registers {
         if encoding(bytes) == Some(Encoding::Sparse) {
             return each_run(bytes, |run, value| {
                 if value > 0 {
-                    self.0[run].iter_mut().for_each(|register| *register = value.max(*register));
+                    self.values[run].iter_mut().for_each(|register| *register = value.max(*register));
                 }
             });
         }
-        for (four, packed) in self.0.chunks_exact_mut(4).zip(bytes[HEADER_BYTES..].chunks_exact(3)) {
-            let packed = u32::from_le_bytes([packed[0], packed[1], packed[2], 0]);
-            for (at, register) in four.iter_mut().enumerate() {
-                *register = ((packed >> (6 * at)) as u8 & MAX_REGISTER).max(*register);
-            }
-        }
+        wide::raise_registers(&mut self.values[..], &bytes[HEADER_BYTES..], self.vectors);
         Ok(())
     }
 
     /// The registers in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = u8> {
-        self.0.iter().copied()
+        self.values.iter().copied()
     }
 
     /// Makes these the registers of a dense sketch.
     pub fn write_dense(&self, bytes: &mut [u8]) {
-        for (four, packed) in self.0.chunks_exact(4).zip(bytes[HEADER_BYTES..].chunks_exact_mut(3)) {
+        for (four, packed) in self.values.chunks_exact(4).zip(bytes[HEADER_BYTES..].chunks_exact_mut(3)) {
             let word = four.iter().rev().fold(0, |word: u32, register| word << 6 | u32::from(*register));
             packed.copy_from_slice(&word.to_le_bytes()[..3]);
         }
@@ -391,7 +393,7 @@ impl Registers {
         // Several at a time: the next of the same value need not wait for the sum of the one before.
         const LANES: usize = 4;
         let mut lanes = [[0; MAX_REGISTER as usize + 1]; LANES];
-        for registers in self.0.chunks_exact(LANES) {
+        for registers in self.values.chunks_exact(LANES) {
             for (lane, register) in lanes.iter_mut().zip(registers) {
                 lane[usize::from(register & MAX_REGISTER)] += 1;
             }
@@ -410,7 +412,7 @@ pub fn cardinality(bytes: &[u8]) -> Result<u64, Corrupt> {
         each_run(bytes, |run, value| histogram.0[usize::from(value)] += run.len() as u32)?;
         return Ok(histogram.cardinality());
     }
-    let mut registers = Registers::default();
+    let mut registers = Registers::new(true);
     registers.merge(bytes)?;
     Ok(registers.cardinality())
 }
@@ -515,8 +517,8 @@ pub fn self_test(
 ) -> Result<(), Failure> {
     let mut dense = to_dense(&empty()).map_err(|Corrupt| Failure::Disagree)?;
     for _ in 0..cycles {
-        let mut expected = Registers::default();
-        for (register, value) in expected.0.iter_mut().enumerate() {
+        let mut expected = Registers::new(true);
+        for (register, value) in expected.values.iter_mut().enumerate() {
             *value = random() as u8 & MAX_REGISTER;
             set_dense_register(&mut dense[HEADER_BYTES..], register, *value);
         }
@@ -571,7 +573,7 @@ mod tests {
     }
 
     fn registers(bytes: &[u8]) -> Vec<u8> {
-        let mut registers = Registers::default();
+        let mut registers = Registers::new(true);
         registers.merge(bytes).unwrap();
         registers.iter().collect()
     }
@@ -626,7 +628,8 @@ mod tests {
 
     #[test]
     fn what_is_no_sketch() {
-        for bytes in [&b""[..], b"HYLL", b"HYLL\x02\0\0\0\0\0\0\0\0\0\0\0", b"XYLL\x01\0\0\0\0\0\0\0\0\0\0\0"] {
+        for bytes in [&b""[..], b"HYLL", b"HYLL\x02\0\0\0\0\0\0\0\0\0\0\0", b"XYLL\x01\0\0\0\0\0\0\0\0\0\0\0"]
+        {
             assert_eq!(encoding(bytes), None);
         }
         let mut dense = to_dense(&empty()).unwrap();
@@ -640,7 +643,7 @@ mod tests {
         let covers = dense.is_ok();
         assert!(covers || encoding == Encoding::Sparse);
         assert_eq!(cardinality(bytes).is_ok(), covers);
-        assert_eq!(Registers::default().merge(bytes).is_ok(), covers);
+        assert_eq!(Registers::new(true).merge(bytes).is_ok(), covers);
         assert!(describe(bytes).len() <= bytes.len() * 10);
         let mut raised = bytes.to_vec();
         if raise(&mut raised, register, rank, LIMIT).is_ok() {
@@ -656,9 +659,8 @@ mod tests {
 
     fn hostile() -> impl Strategy<Value = Vec<u8>> {
         let opcodes = proptest::collection::vec(any::<u8>(), 0..300);
-        let noise = (any::<[u8; 12]>(), opcodes).prop_map(|(header, opcodes)| {
-            [MAGIC, &[1][..], &header[1..], &opcodes].concat()
-        });
+        let noise = (any::<[u8; 12]>(), opcodes)
+            .prop_map(|(header, opcodes)| [MAGIC, &[1][..], &header[1..], &opcodes].concat());
         let damaged = (proptest::collection::vec(any::<u16>(), 0..600), any::<u32>(), any::<u8>()).prop_map(
             |(elements, at, byte)| {
                 let mut bytes = empty();
@@ -700,7 +702,7 @@ mod tests {
             prop_assert_eq!(&registers(&dense), &expected);
             prop_assert_eq!(cardinality(&bytes), cardinality(&dense));
             prop_assert!(encoding(&bytes) == Some(Encoding::Dense) || bytes.len() <= LIMIT);
-            let mut merged = Registers::default();
+            let mut merged = Registers::new(true);
             merged.merge(&bytes).unwrap();
             let mut written = to_dense(&empty()).unwrap();
             merged.write_dense(&mut written);

@@ -12,4 +12,4 @@ pub mod wheel;
 
 mod binary;
 mod grisu;
-mod popcount;
+mod wide;

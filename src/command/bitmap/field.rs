@@ -50,7 +50,8 @@ pub const BITFIELD: Command = Command {
                         Arg::one_of(
                             "write-operation",
                             &[
-                                Arg::block("set-block", &[ENCODING, OFFSET, Arg::integer("value")]).token("SET"),
+                                Arg::block("set-block", &[ENCODING, OFFSET, Arg::integer("value")])
+                                    .token("SET"),
                                 Arg::block("incrby-block", &[ENCODING, OFFSET, Arg::integer("increment")])
                                     .token("INCRBY"),
                             ],
@@ -123,7 +124,8 @@ impl Step {
         while !args.is_done() {
             let operands = args.left() - 1;
             let name = args.take()?;
-            let is = |word: &str, least: usize| operands >= least && name.eq_ignore_ascii_case(word.as_bytes());
+            let is =
+                |word: &str, least: usize| operands >= least && name.eq_ignore_ascii_case(word.as_bytes());
             let (gets, sets) = (is("GET", 2), is("SET", 3));
             if !gets && !sets && !is("INCRBY", 3) {
                 if !is("OVERFLOW", 1) {

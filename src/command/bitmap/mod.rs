@@ -32,9 +32,9 @@ fn offset(text: &[u8], server: &Server) -> Result<u64, Error> {
 
 /// Reads the position of a bit that is given in units of so many bits.
 fn scaled_offset(text: &[u8], unit_bits: u32, server: &Server) -> Result<u64, Error> {
-    let position = number::parse_i64(text).and_then(|units| units.checked_mul(i64::from(unit_bits)));
-    position
-        .and_then(|position| u64::try_from(position).ok())
+    // A product that is too large wraps, as in Redis.
+    number::parse_i64(text)
+        .and_then(|units| u64::try_from(units.wrapping_mul(i64::from(unit_bits))).ok())
         .filter(|position| position / 8 < server.config.proto_max_bulk_len())
         .ok_or(NO_OFFSET)
 }

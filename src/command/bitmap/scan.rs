@@ -71,9 +71,8 @@ fn bitcount(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let count = match call.keys.get(key) {
         // Also where both are so far before the first bit that they would mean that bit.
         Some(entry) if start < 0 && end < 0 && start > end => string(entry).map(|_| 0)?,
-        Some(entry) => string(entry)?.with(|bytes| {
-            unit.bits(start, end, bytes.len()).map_or(0, |range| bits::count(bytes, range))
-        }),
+        Some(entry) => string(entry)?
+            .with(|bytes| unit.bits(start, end, bytes.len()).map_or(0, |range| bits::count(bytes, range))),
         None => 0,
     };
     call.out.integer(count as i64);
@@ -94,10 +93,7 @@ pub const BITPOS: Command = Command {
         Arg::integer("bit"),
         Arg::block(
             "range",
-            &[
-                Arg::integer("start"),
-                Arg::block("end-unit-block", &[Arg::integer("end"), UNIT]).optional(),
-            ],
+            &[Arg::integer("start"), Arg::block("end-unit-block", &[Arg::integer("end"), UNIT]).optional()],
         )
         .optional(),
     ],

@@ -6,6 +6,7 @@ use crate::command::errors::{Error, echo};
 use crate::command::spec::{Arg, Command, Flags, Group, KeyFlags, KeySpec};
 use crate::types::hyperloglog::{self, Encoding, Registers};
 use rand::RngCore;
+use std::sync::atomic::Ordering;
 
 /// How often PFSELFTEST writes and reads all registers.
 const TEST_CYCLES: usize = 1000;
@@ -14,7 +15,7 @@ const TEST_ELEMENTS: u64 = 10_000_000;
 
 pub const PFDEBUG: Command = Command {
     name: "pfdebug",
-    summary: "Shows registers and form of a HyperLogLog, or makes it dense.",
+    summary: "Shows registers and form of a HyperLogLog, makes it dense, or switches how they are merged.",
     since: "2.8.9",
     group: Group::HyperLogLog,
     complexity: "N/A",
@@ -23,19 +24,22 @@ pub const PFDEBUG: Command = Command {
     keys: &[KeySpec::one(2, KeyFlags::RW.union(KeyFlags::ACCESS))],
     args: &[Arg::string("subcommand"), Arg::key("key", 0)],
     reply: "GETREG: array of the registers; DECODE: the runs of a sparse one; ENCODING: dense or sparse; TODENSE: \
-            1 if it was sparse, otherwise 0",
+            1 if it was sparse, otherwise 0; SIMD: enabled or disabled",
     handler: Some(pfdebug),
     ..Command::NEW
 };
 
 fn pfdebug(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let subcommand = call.args.take()?;
+    if subcommand.eq_ignore_ascii_case(b"simd") {
+        return switch_vectors(call);
+    }
     let key = call.args.take()?;
     let entry = call.keys.update(key).ok_or(Error::line("ERR The specified key does not exist"))?;
     let (bytes, encoding) = sketch(entry)?;
     match subcommand.to_ascii_lowercase().as_slice() {
         b"getreg" => {
-            let mut registers = Registers::default();
+            let mut registers = Registers::new(true);
             registers.merge(bytes)?;
             make_dense(call, key)?;
             call.out.array(hyperloglog::REGISTERS);
@@ -58,6 +62,20 @@ fn pfdebug(call: &mut Call<'_, '_>) -> Result<(), Error> {
             return Err(Error::echoing("Unknown PFDEBUG subcommand '", name, "'"));
         }
     }
+    Ok(())
+}
+
+/// Says whether merging may use the processor's vectors, and replies whether it does.
+fn switch_vectors(call: &mut Call<'_, '_>) -> Result<(), Error> {
+    let on = if call.args.skip_word("ON") {
+        true
+    } else if call.args.skip_word("OFF") {
+        false
+    } else {
+        return Err(Error::line("ERR Argument must be ON or OFF"));
+    };
+    call.server.switches.hyperloglog_vectors.store(on, Ordering::Relaxed);
+    call.out.simple(if on && hyperloglog::has_vectors() { "enabled" } else { "disabled" });
     Ok(())
 }
 

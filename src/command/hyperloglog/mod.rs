@@ -11,6 +11,7 @@ use super::spec::{Arg, Command, Flags, Group, KeyFlags, KeySpec};
 use super::string::string;
 use crate::keyspace::{Deadline, Entry, StringRef, Value};
 use crate::types::hyperloglog::{self, Corrupt, Encoding, Registers};
+use std::sync::atomic::Ordering;
 
 pub const COMMANDS: &[Command] = &[PFADD, PFCOUNT, debug::PFDEBUG, PFMERGE, debug::PFSELFTEST];
 
@@ -38,6 +39,11 @@ fn sketch(entry: &Entry) -> Result<(&[u8], Encoding), Error> {
 /// The longest that a sparse sketch may become.
 fn max_sparse_bytes(call: &Call<'_, '_>) -> usize {
     usize::try_from(call.server.config.hll_sparse_max_bytes()).unwrap_or(usize::MAX)
+}
+
+/// Registers to merge sketches in.
+fn registers(call: &Call<'_, '_>) -> Registers {
+    Registers::new(call.server.switches.hyperloglog_vectors.load(Ordering::Relaxed))
 }
 
 /// The sketch at a key, to be changed; a new one if there is none, and whether it is new.
@@ -151,7 +157,7 @@ fn pfcount(call: &mut Call<'_, '_>) -> Result<(), Error> {
             }
         }
     } else {
-        let mut union = Registers::default();
+        let mut union = registers(call);
         for key in call.args.rest() {
             if let Some(entry) = call.keys.get(key) {
                 union.merge(sketch(entry)?.0)?;
@@ -182,7 +188,7 @@ pub const PFMERGE: Command = Command {
 };
 
 fn pfmerge(call: &mut Call<'_, '_>) -> Result<(), Error> {
-    let mut union = Registers::default();
+    let mut union = registers(call);
     let mut any_dense = false;
     for key in call.args.rest() {
         if let Some(entry) = call.keys.get(key) {
