@@ -9,6 +9,7 @@ use common::{Client, Process, info};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 /// All runs of random commands together take about this long.
@@ -370,7 +371,8 @@ fn random_commands_get_the_replies_of_redis() {
         for step in 0..RUN_COMMANDS {
             let request = generator.next();
             history.push(request.clone());
-            if let Err(why) = pair.agree(&request) {
+            let outcome = catch_unwind(AssertUnwindSafe(|| pair.agree(&request)));
+            if let Err(why) = outcome.unwrap_or_else(|_| Err("a server is gone".into())) {
                 let from = history.len().saturating_sub(SHOWN_COMMANDS);
                 let last: Vec<String> = history[from..].iter().map(|request| line(request)).collect();
                 panic!("seed {seed}, RESP{proto}, command {step}:\n{}\n{why}", last.join("\n"));
