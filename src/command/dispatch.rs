@@ -196,7 +196,7 @@ impl<'a> Dispatcher<'a> {
         }
         let paused = self.server.pause.level();
         if paused != Paused::Nothing && !entry.spec.flags.contains(Flags::ALLOW_BUSY) {
-            let is_write = entry.spec.flags.intersects(Flags::WRITE.union(Flags::MAY_REPLICATE));
+            let is_write = entry.is_write();
             if paused == Paused::Everything || is_write {
                 self.release();
                 return Flow::Paused { is_write };

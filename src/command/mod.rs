@@ -5,6 +5,7 @@
 //! handlers, each below its record.
 
 pub mod args;
+pub mod bitmap;
 pub mod call;
 pub mod connection;
 pub mod derive;
@@ -13,6 +14,7 @@ pub mod dispatch;
 pub mod errors;
 pub mod generic;
 pub mod help;
+pub mod hyperloglog;
 pub mod keyspec;
 pub mod list;
 pub mod scanning;

@@ -536,22 +536,8 @@ impl Entry {
     /// zeros. The string is raw from then on. Growing is amortised: a short one grows within the allocator's
     /// size classes, a long one into room that doubles, unless a reply still shares it and it must be copied.
     pub fn write_at(&mut self, offset: usize, data: &[u8]) {
-        if let Some(StringRef::Int(n)) = self.string() {
-            self.set_value(Value::Bytes(itoa::Buffer::new().format(n).as_bytes()));
-        }
         let end = offset + data.len();
-        if self.header().is_inline_string() {
-            let len = self.shape().payload_len;
-            if end <= MAX_INLINE_BYTES {
-                if end > len {
-                    self.resize_inline(end);
-                }
-            } else {
-                let mut long = BytesMut::with_capacity(end);
-                long.extend_from_slice(self.payload(self.shape()));
-                self.set_value(Value::Object(Kind::Bytes, Object::String(long.freeze())));
-            }
-        }
+        self.make_room(end);
         match self.inline_mut() {
             Some(bytes) => bytes[offset..end].copy_from_slice(data),
             None => self.edit_long(|bytes| {
@@ -567,13 +553,63 @@ impl Entry {
         self.mark_raw();
     }
 
+    /// Lets `edit` change the bytes of the string a client sees (the value has to be one), after it has grown with
+    /// zeros to `len` bytes if it was shorter. The string is raw from then on. Nothing is copied unless the
+    /// entry has to move, or a reply still shares a long string.
+    pub fn edit<R>(&mut self, len: usize, edit: impl FnOnce(&mut [u8]) -> R) -> R {
+        self.make_room(len);
+        self.mark_raw();
+        if let Some(bytes) = self.inline_mut() {
+            return edit(bytes);
+        }
+        self.edit_long(|bytes| {
+            if bytes.len() < len {
+                bytes.resize(len, 0);
+            }
+            edit(bytes)
+        })
+    }
+
+    /// Gives a string other bytes, in place if it is short. The string is raw from then on.
+    pub fn rewrite(&mut self, bytes: &[u8]) {
+        match self.string() {
+            Some(StringRef::Inline(_)) if bytes.len() <= MAX_INLINE_BYTES => {
+                self.resize_inline(bytes.len());
+                self.inline_mut().expect("an inline string").copy_from_slice(bytes);
+            }
+            _ => self.set_value(Value::Bytes(bytes)),
+        }
+        self.mark_raw();
+    }
+
+    /// Makes an integer or a short string one that can be written to up to `end`: bytes inside the entry, grown
+    /// as needed, or bytes outside of it.
+    fn make_room(&mut self, end: usize) {
+        if let Some(StringRef::Int(n)) = self.string() {
+            self.set_value(Value::Bytes(itoa::Buffer::new().format(n).as_bytes()));
+        }
+        if !self.header().is_inline_string() {
+            return;
+        }
+        let len = self.shape().payload_len;
+        if end > MAX_INLINE_BYTES {
+            // Zeroed at once: for hundreds of megabytes the system does that page by page as they are used.
+            let mut long = BytesMut::zeroed(end);
+            long[..len].copy_from_slice(self.payload(self.shape()));
+            self.set_value(Value::Object(Kind::Bytes, Object::String(long.freeze())));
+        } else if end > len {
+            self.resize_inline(end);
+        }
+    }
+
     /// Lets `edit` change a string that stands outside of the entry.
-    fn edit_long(&mut self, edit: impl FnOnce(&mut BytesMut)) {
+    fn edit_long<R>(&mut self, edit: impl FnOnce(&mut BytesMut) -> R) -> R {
         let Some(Object::String(shared)) = self.object_mut() else { unreachable!("a string") };
         let mut bytes =
             std::mem::take(shared).try_into_mut().unwrap_or_else(|shared| BytesMut::from(&*shared));
-        edit(&mut bytes);
+        let result = edit(&mut bytes);
         *shared = bytes.freeze();
+        result
     }
 
     /// When the key expires: Unix time in milliseconds.
@@ -848,6 +884,45 @@ mod tests {
         let reply = bytes.clone();
         entry.write_at(0, b"x");
         assert_eq!((reply[0], text(&entry)[0]), (7, b'x'));
+    }
+
+    #[test]
+    fn editing_in_place() {
+        for start in [0, 5, MAX_INLINE_BYTES, MAX_INLINE_BYTES + 1, 50_000] {
+            for len in [0, 3, 20_000, 60_000] {
+                let mut expected = vec![7; start];
+                let mut entry = Entry::new(b"key", Value::Bytes(&expected), Some(3), Access(8));
+                expected.resize(start.max(len), 0);
+                if let Some(last) = expected.last_mut() {
+                    *last = 9;
+                }
+                let seen = entry.edit(len, |bytes| {
+                    if let Some(last) = bytes.last_mut() {
+                        *last = 9;
+                    }
+                    bytes.len()
+                });
+                assert_eq!((seen, text(&entry)), (expected.len(), expected));
+                assert_eq!((entry.key(), entry.deadline(), entry.is_raw()), (&b"key"[..], Some(3), true));
+            }
+        }
+        let mut long = Entry::new(b"key", Value::Bytes(&[7; 50_000]), None, Access(0));
+        let address = |entry: &Entry| entry.string().unwrap().with(<[u8]>::as_ptr);
+        let before = address(&long);
+        long.edit(50_000, |bytes| bytes[49_999] = 1);
+        assert_eq!(address(&long), before, "a long string is not copied for one byte");
+        let Some(StringRef::Shared(bytes)) = long.string() else { panic!("long strings are shared") };
+        let reply = bytes.clone();
+        long.edit(0, |bytes| bytes[0] = 1);
+        assert_eq!((reply[0], text(&long)[0]), (7, 1), "but for a reply that is on its way");
+        for value in [Value::Int(-15), Value::Bytes(b"abc"), Value::Bytes(&[1; 20_000])] {
+            let mut entry = Entry::new(b"key", value, Some(1), Access(0));
+            for len in [2, 300, 1, 30_000, 4] {
+                entry.rewrite(&vec![b'x'; len]);
+                assert_eq!((text(&entry), entry.deadline()), (vec![b'x'; len], Some(1)));
+                assert_eq!(entry.encoding_name(), "raw");
+            }
+        }
     }
 
     #[test]

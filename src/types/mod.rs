@@ -1,6 +1,9 @@
 //! Pure data structures and algorithms: they know nothing of commands, sockets or the keyspace.
 
+pub mod bits;
+pub mod geo;
 pub mod glob;
+pub mod hyperloglog;
 pub mod intset;
 pub mod lcs;
 pub mod list;
@@ -15,3 +18,4 @@ pub mod wheel;
 
 mod binary;
 mod grisu;
+mod wide;
