@@ -1,10 +1,14 @@
 //! Pure data structures and algorithms: they know nothing of commands, sockets or the keyspace.
 
+pub mod field;
 pub mod glob;
+pub mod hash;
 pub mod lcs;
 pub mod long_double;
 pub mod number;
 pub mod packed;
+pub mod packed_hash;
+pub mod table;
 pub mod wheel;
 
 mod binary;

@@ -270,7 +270,8 @@ pub fn find(bytes: &[u8], wanted: Item<'_>, step: usize) -> Option<usize> {
     }
 }
 
-fn set_len(buffer: &mut impl Buffer, count: usize) {
+/// Writes the number of items into the header.
+pub(super) fn set_len(buffer: &mut impl Buffer, count: usize) {
     buffer.overwrite(0, &(count.min(MAX_COUNT) as u16).to_le_bytes());
 }
 
