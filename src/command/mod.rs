@@ -12,6 +12,7 @@ pub mod describe;
 pub mod dispatch;
 pub mod errors;
 pub mod generic;
+pub mod hash;
 pub mod help;
 pub mod keyspec;
 pub mod scanning;

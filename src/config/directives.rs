@@ -184,8 +184,8 @@ oom_score_adj: choice(OomScoreAdjust) = "no", KERNEL, "Tell the kernel whom to k
 oom_score_adj_values: oom_scores() = "0 200 800", KERNEL, "What it is told for masters, replicas and child processes.";
 
 ["types"]
-hash_max_listpack_entries | "hash-max-ziplist-entries": uint(0, I64) = "512", TYPES, "Fields of a hash kept in the compact form.";
-hash_max_listpack_value | "hash-max-ziplist-value": memory(0, SIZE) = "64", TYPES, "Longest field or value of a compact hash.";
+hash_max_listpack_entries | "hash-max-ziplist-entries": uint(0, I64) = "512", Active, "Fields of a hash kept in the compact form.";
+hash_max_listpack_value | "hash-max-ziplist-value": memory(0, SIZE) = "64", Active, "Longest field or value of a compact hash.";
 list_max_listpack_size | "list-max-ziplist-size": int(MIN_I32, I32) = "-2", TYPES, "Elements of a list's node, or its size class if negative.";
 list_compress_depth: uint(0, I32) = "0" + DEBUG, TYPES, "Nodes at each end of a list that are not compressed; 0 compresses none.";
 set_max_intset_entries: uint(0, I64) = "512", TYPES, "Members of a set of integers kept in the compact form.";

@@ -22,6 +22,7 @@
 //! - If the flag FAR says so, the payload is the pointer of one `Box<Object>`, which the entry owns.
 
 use super::access::Access;
+use crate::types::hash::Hash;
 use bytes::{Bytes, BytesMut};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::ptr::NonNull;
@@ -44,6 +45,7 @@ pub enum Object {
     String(Bytes),
     /// A collection in one piece of more than [`MAX_INLINE_BYTES`].
     Packed(Vec<u8>),
+    Hash(Box<Hash>),
 }
 
 impl Object {
@@ -52,6 +54,7 @@ impl Object {
         let beyond = match self {
             Object::String(bytes) => bytes.len(),
             Object::Packed(bytes) => bytes.capacity(),
+            Object::Hash(hash) => size_of::<Hash>() + hash.heap_bytes(),
         };
         size_of::<Object>() + beyond
     }
@@ -98,11 +101,13 @@ pub enum Kind {
     PackedSortedSet,
     SortedSet,
     Stream,
+    /// A packed hash with room for the deadlines of its fields.
+    TimedPackedHash,
 }
 
 impl Kind {
     /// All kinds, by their number.
-    const ALL: [Kind; 12] = [
+    const ALL: [Kind; 13] = [
         Kind::Int,
         Kind::Bytes,
         Kind::PackedList,
@@ -115,13 +120,14 @@ impl Kind {
         Kind::PackedSortedSet,
         Kind::SortedSet,
         Kind::Stream,
+        Kind::TimedPackedHash,
     ];
 
     pub fn value_type(self) -> Type {
         match self {
             Kind::Int | Kind::Bytes => Type::String,
             Kind::PackedList | Kind::List => Type::List,
-            Kind::PackedHash | Kind::Hash => Type::Hash,
+            Kind::PackedHash | Kind::TimedPackedHash | Kind::Hash => Type::Hash,
             Kind::PackedSet | Kind::IntSet | Kind::Set => Type::Set,
             Kind::PackedSortedSet | Kind::SortedSet => Type::SortedSet,
             Kind::Stream => Type::Stream,
@@ -132,7 +138,12 @@ impl Kind {
     fn is_packed(self) -> bool {
         matches!(
             self,
-            Kind::PackedList | Kind::PackedHash | Kind::PackedSet | Kind::IntSet | Kind::PackedSortedSet
+            Kind::PackedList
+                | Kind::PackedHash
+                | Kind::TimedPackedHash
+                | Kind::PackedSet
+                | Kind::IntSet
+                | Kind::PackedSortedSet
         )
     }
 }
@@ -410,6 +421,24 @@ impl Entry {
         }
     }
 
+    /// The bytes of a collection that is kept in one piece, to be changed in place.
+    pub fn packed_mut(&mut self) -> Option<&mut [u8]> {
+        if !self.kind().is_packed() {
+            return None;
+        }
+        if self.header().has(FLAG_FAR) {
+            return match self.object_mut() {
+                Some(Object::Packed(bytes)) => Some(bytes),
+                _ => None,
+            };
+        }
+        let shape = self.shape();
+        // SAFETY: the payload's bytes lie here, and `self` is borrowed exclusively.
+        Some(unsafe {
+            std::slice::from_raw_parts_mut(self.base().add(shape.payload_at()), shape.payload_len)
+        })
+    }
+
     /// Replaces `removed` bytes at `at` of a collection that is kept in one piece. Grows within the allocator's
     /// size class without moving, and moves out of the entry when it gets too long for it.
     ///
@@ -645,11 +674,20 @@ impl Entry {
                 _ => "raw",
             },
             Kind::PackedList | Kind::PackedHash | Kind::PackedSet | Kind::PackedSortedSet => "listpack",
+            Kind::TimedPackedHash => "listpackex",
             Kind::List => "quicklist",
             Kind::Hash | Kind::Set => "hashtable",
             Kind::IntSet => "intset",
             Kind::SortedSet => "skiplist",
             Kind::Stream => "stream",
+        }
+    }
+
+    /// How many allocations there are to be freed with the entry, more or less.
+    pub fn parts(&self) -> usize {
+        match self.object() {
+            Some(Object::Hash(hash)) => hash.fields(),
+            _ => 1,
         }
     }
 

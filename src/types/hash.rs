@@ -28,7 +28,7 @@ const USUAL_NAME_BYTES: usize = 64;
 const DEADLINE_BYTES: usize = 24;
 
 /// See the [module](self).
-#[derive(Default, Debug)]
+#[derive(Default)]
 pub struct Hash {
     fields: Table<Field>,
     deadlines: BTreeSet<(i64, FieldRef)>,
@@ -40,6 +40,12 @@ impl Clone for Hash {
         let deadlines =
             if self.deadlines.is_empty() { BTreeSet::new() } else { fields.iter().filter_map(Field::due).collect() };
         Hash { fields, deadlines }
+    }
+}
+
+impl std::fmt::Debug for Hash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.fields.iter()).finish()
     }
 }
 

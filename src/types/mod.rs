@@ -3,8 +3,10 @@
 pub mod field;
 pub mod glob;
 pub mod hash;
+pub mod intset;
 pub mod lcs;
 pub mod long_double;
+pub mod member;
 pub mod number;
 pub mod packed;
 pub mod packed_hash;

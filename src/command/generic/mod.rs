@@ -43,7 +43,7 @@ pub const COMMANDS: &[Command] = &[
 
 /// Frees an entry that was taken out of its table: elsewhere, if that could take long.
 pub fn free_entry(entry: Entry) {
-    if entry.heap_bytes() >= lazyfree::LARGE_FROM_BYTES {
+    if entry.parts() >= lazyfree::MANY_FROM_OBJECTS || entry.heap_bytes() >= lazyfree::LARGE_FROM_BYTES {
         lazyfree::drop_later(entry, 1);
     }
 }

@@ -8,12 +8,14 @@
 use super::with_key;
 use crate::command::call::Call;
 use crate::command::errors::Error;
+use crate::command::hash::value::HashRef;
 use crate::keyspace::Entry;
 use crate::keyspace::view::Mode;
 use sha1::{Digest as _, Sha1};
 
-/// The number of the type "string" in Redis.
+/// The numbers of the types in Redis.
 const TYPE_STRING: u32 = 0;
+const TYPE_HASH: u32 = 4;
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Digest([u8; 20]);
@@ -31,10 +33,22 @@ impl Digest {
         self.0 = Sha1::digest(self.0).into();
     }
 
-    fn mix_value(&mut self, entry: &Entry) {
+    fn mix_value(&mut self, entry: &Entry, now_ms: i64) {
         if let Some(value) = entry.string() {
             self.mix(&TYPE_STRING.to_be_bytes());
             value.with(|bytes| self.mix(bytes));
+        }
+        if let Ok(hash) = HashRef::of(entry, now_ms) {
+            self.mix(&TYPE_HASH.to_be_bytes());
+            hash.each(|name, value, deadline| {
+                let mut field = Digest::default();
+                name.with(|name| field.mix(name));
+                value.with(|value| field.mix(value));
+                if deadline.is_some() {
+                    field.add(b"!!hexpire!!");
+                }
+                self.add(&field.0);
+            });
         }
         if entry.deadline().is_some() {
             self.add(b"!!expire!!");
@@ -47,9 +61,9 @@ impl Digest {
 }
 
 pub fn dataset(call: &mut Call<'_, '_>) -> Result<(), Error> {
-    let keyspace = call.keys.keyspace();
+    let (keyspace, now_ms) = (call.keys.keyspace(), call.keys.now_ms);
     let databases = keyspace.databases();
-    let mut view = keyspace.lock_databases(call.session.db, call.keys.now_ms, 0..databases, Mode::Shared);
+    let mut view = keyspace.lock_databases(call.session.db, now_ms, 0..databases, Mode::Shared);
     let mut digest = Digest::default();
     for db in 0..databases {
         let mut numbered = false;
@@ -59,7 +73,7 @@ pub fn dataset(call: &mut Call<'_, '_>) -> Result<(), Error> {
             }
             let mut pair = Digest::default();
             pair.mix(entry.key());
-            pair.mix_value(entry);
+            pair.mix_value(entry, now_ms);
             digest.add(&pair.0);
         });
     }
@@ -74,7 +88,7 @@ pub fn values(call: &mut Call<'_, '_>) -> Result<(), Error> {
         let digest = with_key(call, key, Mode::Shared, |view| {
             let mut digest = Digest::default();
             if let Some(entry) = view.peek(key) {
-                digest.mix_value(entry);
+                digest.mix_value(entry, view.now_ms);
             }
             digest
         });
