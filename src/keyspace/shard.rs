@@ -563,7 +563,8 @@ impl ExclusiveShard<'_> {
                 // SAFETY: as above; the bucket is full, and the table is borrowed exclusively.
                 let entry = unsafe { &mut bucket.as_mut().0 };
                 let (deadline, fields) = (entry.deadline(), entry.field_deadline());
-                if deadline.is_none() && fields.is_none() || self.common.hasher.hash(entry.key()).item != item {
+                if deadline.is_none() && fields.is_none() || self.common.hasher.hash(entry.key()).item != item
+                {
                     continue;
                 }
                 if is_expired(deadline, now_ms) {

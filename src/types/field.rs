@@ -89,7 +89,11 @@ impl Shape {
                 return Shape { form, name_len, value_len };
             }
             let length = |at: usize, long: bool| {
-                if long { base.add(at).cast::<u32>().read_unaligned() as usize } else { base.add(at).read() as usize }
+                if long {
+                    base.add(at).cast::<u32>().read_unaligned() as usize
+                } else {
+                    base.add(at).read() as usize
+                }
             };
             let shape = Shape { form, name_len: length(1, form & LONG_NAME != 0), value_len: 0 };
             Shape { value_len: length(shape.value_len_at(), form & LONG_VALUE != 0), ..shape }

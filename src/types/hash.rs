@@ -37,8 +37,11 @@ pub struct Hash {
 impl Clone for Hash {
     fn clone(&self) -> Hash {
         let fields = self.fields.clone();
-        let deadlines =
-            if self.deadlines.is_empty() { BTreeSet::new() } else { fields.iter().filter_map(Field::due).collect() };
+        let deadlines = if self.deadlines.is_empty() {
+            BTreeSet::new()
+        } else {
+            fields.iter().filter_map(Field::due).collect()
+        };
         Hash { fields, deadlines }
     }
 }
@@ -67,7 +70,8 @@ impl Hash {
 
     /// Number of fields that have not expired.
     pub fn len(&self, now_ms: i64) -> usize {
-        let expired = self.deadlines.iter().take_while(|(deadline, _)| is_due(Some(*deadline), now_ms)).count();
+        let expired =
+            self.deadlines.iter().take_while(|(deadline, _)| is_due(Some(*deadline), now_ms)).count();
         self.fields.len() - expired
     }
 
@@ -196,7 +200,8 @@ mod tests {
             .collect();
         prop_assert_eq!(hash.len(now_ms), alive.len());
         prop_assert_eq!(hash.fields(), model.len());
-        let seen: BTreeMap<&[u8], &[u8]> = hash.iter(now_ms).map(|field| (field.name(), field.value())).collect();
+        let seen: BTreeMap<&[u8], &[u8]> =
+            hash.iter(now_ms).map(|field| (field.name(), field.value())).collect();
         prop_assert_eq!(&seen, &alive);
         prop_assert_eq!(hash.earliest(), model.values().filter_map(|(_, deadline)| *deadline).min());
         for name in model.keys() {

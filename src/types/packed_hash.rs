@@ -299,7 +299,9 @@ mod tests {
             let deadline = |deadline: Option<i64>| deadline.unwrap_or(i64::MAX);
             let at = match field.2 {
                 None => self.0.len(),
-                Some(new) => self.0.iter().position(|(.., old)| deadline(*old) >= new).unwrap_or(self.0.len()),
+                Some(new) => {
+                    self.0.iter().position(|(.., old)| deadline(*old) >= new).unwrap_or(self.0.len())
+                }
             };
             self.0.insert(at, field);
         }
@@ -314,7 +316,8 @@ mod tests {
     }
 
     fn name() -> impl Strategy<Value = Vec<u8>> {
-        (0_u8..24).prop_map(|n| if n % 2 == 0 { n.to_string().into_bytes() } else { vec![b'a' + n; n.into()] })
+        (0_u8..24)
+            .prop_map(|n| if n % 2 == 0 { n.to_string().into_bytes() } else { vec![b'a' + n; n.into()] })
     }
 
     proptest! {

@@ -24,11 +24,8 @@ pub const HRANDFIELD: Command = Command {
     keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
     args: &[
         Arg::key("key", 0),
-        Arg::block(
-            "options",
-            &[Arg::integer("count"), Arg::word("withvalues", "WITHVALUES").optional()],
-        )
-        .optional(),
+        Arg::block("options", &[Arg::integer("count"), Arg::word("withvalues", "WITHVALUES").optional()])
+            .optional(),
     ],
     reply: "a field, or null if there is no such key; with a count an array of different fields, or of any if the \
             count is negative",

@@ -59,11 +59,7 @@ enum Condition {
 }
 
 /// Consumes everything but names and values.
-fn options(
-    args: &mut Args<'_>,
-    now_ms: i64,
-    command: &'static str,
-) -> Result<(Condition, Expiry), Error> {
+fn options(args: &mut Args<'_>, now_ms: i64, command: &'static str) -> Result<(Condition, Expiry), Error> {
     let (mut condition, mut expiry) = (Condition::Always, Expiry::Clear);
     while !args.skip_word("FIELDS") {
         let next = if args.skip_word("FNX") {

@@ -349,7 +349,9 @@ impl HashMut<'_> {
             if self.limits.allow(name, value) {
                 let is_new =
                     packed_hash::set(&mut PackedEntry(self.entry), layout, name, value, keep_deadline);
-                if is_new && packed_hash::fields(self.entry.packed().unwrap_or_default(), layout) > self.limits.fields
+                if is_new
+                    && packed_hash::fields(self.entry.packed().unwrap_or_default(), layout)
+                        > self.limits.fields
                 {
                     self.unpack();
                 }
