@@ -142,7 +142,7 @@ pub const HKEYS: Command = Command {
     name: "hkeys",
     summary: "Returns all fields of a hash.",
     reply: "array of fields",
-    handler: Some(|call| column(call, |out, hash| hash.each(|name, ..| reply_item(out, name)))),
+    handler: Some(|call| column(call, |out, hash| hash.each(|name, _, _| reply_item(out, name)))),
     ..ALL
 };
 

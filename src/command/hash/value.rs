@@ -167,7 +167,7 @@ impl<'a> HashRef<'a> {
 
     /// Visits about `count` fields of a table from `cursor` on, or all of a packed hash; returns the cursor to go
     /// on with, 0 at the end.
-    pub fn scan(&self, cursor: u64, count: usize, mut f: impl FnMut(Item<'a>, Item<'a>)) -> u64 {
+    pub fn scan(&self, cursor: u64, count: usize, mut f: impl FnMut(Item<'_>, Item<'_>)) -> u64 {
         match self.form {
             Form::Packed(..) => {
                 self.each(|name, value, _| f(name, value));
