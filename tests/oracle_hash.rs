@@ -263,7 +263,7 @@ impl Generator {
                 "HRANDFIELD"
             }
             87..92 => {
-                out.push(self.word(&["0", "0", "0", "x", " 1", "-"]));
+                out.push(self.word(&["0", "0", "0", "x", "1x", "-"]));
                 for _ in 0..self.rng.random_range(0..3) {
                     match self.rng.random_range(0..4) {
                         0 | 1 => {
