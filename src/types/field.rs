@@ -73,7 +73,7 @@ impl Shape {
         assert!(name_len.max(value_len) <= u32::MAX as usize, "an argument is at most 512 MB");
         let long_name = LONG_NAME * (name_len > MAX_SHORT_BYTES) as u8;
         let long_value = LONG_VALUE * (value_len > MAX_SHORT_BYTES) as u8;
-        Shape { form: long_name | long_value | TIMED * timed as u8, name_len, value_len }
+        Shape { form: long_name | long_value | (TIMED * timed as u8), name_len, value_len }
     }
 
     /// # Safety

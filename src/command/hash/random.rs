@@ -47,7 +47,7 @@ fn hrandfield(call: &mut Call<'_, '_>) -> Result<(), Error> {
     if with_values && count.unsigned_abs() > i64::MAX as u64 / 2 {
         return Err(Error::OutOfRange);
     }
-    let hash = read(call.keys, key)?.filter(|hash| count != 0 && hash.len() > 0);
+    let hash = read(call.keys, key)?.filter(|hash| count != 0 && !hash.is_empty());
     let Some(hash) = hash else {
         call.out.array(0);
         return Ok(());

@@ -100,6 +100,11 @@ impl<'a> HashRef<'a> {
         }
     }
 
+    /// Whether all fields have expired.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     pub fn is_packed(&self) -> bool {
         matches!(self.form, Form::Packed(..))
     }
