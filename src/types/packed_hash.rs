@@ -123,23 +123,58 @@ pub fn iter(bytes: &[u8], layout: Layout, now_ms: i64) -> impl Iterator<Item = E
     })
 }
 
+/// The offset behind the item at `at`.
+#[inline]
+fn skip(bytes: &[u8], at: usize) -> Option<usize> {
+    match *bytes.get(at)? {
+        // The two commonest kinds, an integer and a string in one byte each, have one byte behind them.
+        0..packed::STRING_6 => Some(at + 2),
+        mark @ packed::STRING_6..packed::INT_13 => Some(at + 2 + (mark & 0x3F) as usize),
+        _ => packed::get(bytes, at).map(|(_, next)| next),
+    }
+}
+
+/// The offset of a name.
+#[inline]
+fn find_name(bytes: &[u8], layout: Layout, name: &[u8]) -> Option<usize> {
+    let next = |at: usize| {
+        let at = skip(bytes, skip(bytes, at)?)?;
+        if layout == Layout::Plain { Some(at) } else { skip(bytes, at) }
+    };
+    let mut at = HEADER_BYTES;
+    match Item::of(name) {
+        Item::Text(&[.., last]) if name.len() <= packed::MAX_STRING_6_BYTES => {
+            // Names of one hash often differ in their last byte only.
+            let mark = packed::STRING_6 | name.len() as u8;
+            loop {
+                let candidate = bytes.get(at..at + 1 + name.len());
+                if *bytes.get(at)? == mark
+                    && let Some([.., other]) = candidate
+                    && *other == last
+                    && candidate.is_some_and(|candidate| &candidate[1..] == name)
+                {
+                    return Some(at);
+                }
+                at = next(at)?;
+            }
+        }
+        wanted => loop {
+            if packed::get(bytes, at)?.0 == wanted {
+                return Some(at);
+            }
+            at = next(at)?;
+        },
+    }
+}
+
 /// The place of a field, whether it has expired or not.
 #[inline]
 pub fn find(bytes: &[u8], layout: Layout, name: &[u8]) -> Option<Place> {
-    let wanted = Item::of(name);
-    let mut at = HEADER_BYTES;
-    loop {
-        let (item, value_at) = packed::get(bytes, at)?;
-        let (_, value_end) = packed::get(bytes, value_at)?;
-        if item == wanted {
-            let (deadline, end) = deadline(bytes, layout, value_end)?;
-            return Some(Place { at, value_at, value_end, end, deadline });
-        }
-        at = match layout {
-            Layout::Plain => value_end,
-            Layout::Timed => packed::get(bytes, value_end)?.1,
-        };
-    }
+    let at = find_name(bytes, layout, name)?;
+    let value_at = skip(bytes, at)?;
+    let value_end = skip(bytes, value_at)?;
+    let (deadline, end) = deadline(bytes, layout, value_end)?;
+    Some(Place { at, value_at, value_end, end, deadline })
 }
 
 /// The value of a field that has not expired.
