@@ -376,8 +376,11 @@ fn integer(reply: &[u8]) -> Option<i64> {
     std::str::from_utf8(reply.strip_prefix(b":")?.strip_suffix(b"\r\n")?).ok()?.parse().ok()
 }
 
+/// Fields, or fields with their values.
+type Chunks<'a> = BTreeSet<Vec<&'a [u8]>>;
+
 /// The head of an array or a map and its elements, `chunk` by `chunk`, in no order.
-fn unordered(reply: &[u8], chunk: usize) -> Option<(&[u8], BTreeSet<Vec<&[u8]>>)> {
+fn unordered(reply: &[u8], chunk: usize) -> Option<(&[u8], Chunks<'_>)> {
     let elements = elements(reply)?;
     let head = &reply[..reply.iter().position(|byte| *byte == b'\n')?];
     Some((head, elements.chunks(chunk).map(<[&[u8]]>::to_vec).collect()))

@@ -13,7 +13,7 @@ const SETTER: Command = Command {
     group: Group::Hash,
     complexity: "O(N) in the number of fields named.",
     arity: -6,
-    flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST),
+    flags: Flags::WRITE.union(Flags::FAST),
     keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::UPDATE))],
     reply: "array of integers: 1 if the deadline was set, 2 if it has passed and the field was deleted, 0 if the \
             condition forbids it, -2 if there is no such field",
@@ -158,7 +158,6 @@ pub const HPERSIST: Command = Command {
     name: "hpersist",
     summary: "Lets fields of a hash live for ever.",
     arity: -5,
-    flags: Flags::WRITE.union(Flags::FAST),
     args: &[Arg::key("key", 0), FIELDS],
     reply: "array of integers: 1 if the field had a deadline, -1 if not, -2 if there is no such field",
     handler: Some(persist),
