@@ -50,6 +50,7 @@ const CHANGED: &[(&str, &str, &str)] = &[
     ("setnx", "deprecated_since", "7.2.0"),
     ("setnx", "doc_flags", "7.2.0"),
     ("shutdown", "arguments", "7.2.0"),
+    ("sinterstore", "keys", "8.0.0"),
 ];
 
 struct Server {

@@ -17,6 +17,7 @@ pub mod help;
 pub mod keyspec;
 pub mod scanning;
 pub mod server;
+pub mod set;
 pub mod spec;
 pub mod string;
 pub mod table;

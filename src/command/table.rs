@@ -1,7 +1,7 @@
 //! The index over all command records: by name for dispatch, by number for statistics.
 
 use super::spec::{Command, Flags, KeySpec, Scope};
-use super::{connection, generic, hash, server, string};
+use super::{connection, generic, hash, server, set, string};
 use crate::resp::scan::Request;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -43,8 +43,14 @@ impl Entry {
 }
 
 /// All records, in the order of their groups.
-const GROUPS: &[&[Command]] =
-    &[string::COMMANDS, hash::COMMANDS, generic::COMMANDS, connection::COMMANDS, server::COMMANDS];
+const GROUPS: &[&[Command]] = &[
+    string::COMMANDS,
+    hash::COMMANDS,
+    set::COMMANDS,
+    generic::COMMANDS,
+    connection::COMMANDS,
+    server::COMMANDS,
+];
 
 /// Long enough for every command name but those that were given to hide a command.
 const USUAL_NAME_BYTES: usize = 32;

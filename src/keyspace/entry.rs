@@ -23,6 +23,8 @@
 
 use super::access::Access;
 use crate::types::hash::Hash;
+use crate::types::member::Member;
+use crate::types::table::{Step, Table};
 use bytes::{Bytes, BytesMut};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::ptr::NonNull;
@@ -46,6 +48,8 @@ pub enum Object {
     /// A collection in one piece of more than [`MAX_INLINE_BYTES`].
     Packed(Vec<u8>),
     Hash(Box<Hash>),
+    /// A set that is not kept in one piece.
+    Set(Table<Member>),
 }
 
 impl Object {
@@ -55,8 +59,27 @@ impl Object {
             Object::String(bytes) => bytes.len(),
             Object::Packed(bytes) => bytes.capacity(),
             Object::Hash(hash) => size_of::<Hash>() + hash.heap_bytes(),
+            Object::Set(table) => table.heap_bytes(),
         };
         size_of::<Object>() + beyond
+    }
+
+    /// Asks the processor for memory on the way to an element.
+    pub fn prefetch(&self, element: &[u8], step: Step) {
+        match self {
+            Object::String(_) | Object::Packed(_) => {}
+            Object::Hash(hash) => hash.prefetch(element, step),
+            Object::Set(table) => table.prefetch(element, step),
+        }
+    }
+
+    /// About how many allocations it takes to keep the object.
+    pub fn allocations(&self) -> usize {
+        match self {
+            Object::String(_) | Object::Packed(_) => 1,
+            Object::Hash(hash) => hash.fields(),
+            Object::Set(table) => table.len(),
+        }
     }
 }
 
@@ -471,7 +494,9 @@ impl Entry {
         // SAFETY: the payload's bytes lie here, and `self` is borrowed exclusively.
         let bytes =
             unsafe { std::slice::from_raw_parts_mut(self.base().add(shape.payload_at()), shape.payload_len) };
-        bytes.copy_within(at + removed..len, at + inserted.len());
+        if inserted.len() != removed {
+            bytes.copy_within(at + removed..len, at + inserted.len());
+        }
         bytes[at..at + inserted.len()].copy_from_slice(inserted);
         if new_len < len {
             self.resize_inline(new_len);
@@ -680,14 +705,6 @@ impl Entry {
             Kind::IntSet => "intset",
             Kind::SortedSet => "skiplist",
             Kind::Stream => "stream",
-        }
-    }
-
-    /// How many allocations there are to be freed with the entry, more or less.
-    pub fn parts(&self) -> usize {
-        match self.object() {
-            Some(Object::Hash(hash)) => hash.fields(),
-            _ => 1,
         }
     }
 

@@ -14,6 +14,8 @@ use super::entry::Entry;
 use super::expire::Expiry;
 use super::gate::{Gates, Permit};
 use super::hash::{KeyHash, KeyHasher, table_hash};
+use crate::types::prefetch::prefetch;
+use crate::types::table::Step;
 use crate::types::wheel::Wheel;
 use ahash::RandomState;
 use crossbeam_utils::CachePadded;
@@ -211,6 +213,39 @@ impl Shards {
         prefetch_bucket(&table, hash.table_hash());
     }
 
+    /// Asks the processor for the value of the key, if that does not stand in its entry, which should have arrived
+    /// by now. False if it does, or if there is no such key.
+    #[inline]
+    pub fn prefetch_object(&self, hash: KeyHash) -> bool {
+        self.with_entry(hash, |entry| {
+            let object = entry.object();
+            object.into_iter().for_each(|object| prefetch(std::ptr::from_ref(object).cast()));
+            object.is_some()
+        })
+    }
+
+    /// Asks the processor for memory on the way to an element of the key's value, if it is a large collection.
+    #[inline]
+    pub fn prefetch_element(&self, hash: KeyHash, element: &[u8], step: Step) {
+        self.with_entry(hash, |entry| {
+            let object = entry.object();
+            object.into_iter().for_each(|object| object.prefetch(element, step));
+            object.is_some()
+        });
+    }
+
+    /// Calls `f` with the entry of the key, or with one that has nearly the same hash.
+    /// False if there is none.
+    #[inline]
+    fn with_entry(&self, hash: KeyHash, f: impl FnOnce(&Entry) -> bool) -> bool {
+        let _permit = self.gates.shared(hash.shard as usize);
+        let table = self.lock(hash.shard as usize).read();
+        // SAFETY: the table is not changed while the lock is held; the bucket is read at once.
+        let bucket = unsafe { table.iter_hash(hash.table_hash()).next() };
+        // SAFETY: as above.
+        bucket.is_some_and(|bucket| f(unsafe { &bucket.as_ref().0 }))
+    }
+
     /// Asks the processor for the entry of the key, whose bucket should have arrived by now.
     #[inline]
     pub fn prefetch_entry(&self, hash: KeyHash) {
@@ -218,17 +253,6 @@ impl Shards {
         let table = self.lock(hash.shard as usize).read();
         prefetch_entry(&table, hash.table_hash());
     }
-}
-
-#[inline]
-fn prefetch(address: *const u8) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: prefetching never faults, whatever the address.
-    unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(address.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = address;
 }
 
 #[inline]

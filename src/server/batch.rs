@@ -2,14 +2,19 @@
 //!
 //! Nearly all the time of a random request is waiting for memory. So the keys of up to [`MAX_REQUESTS`]
 //! requests are hashed and their table buckets asked for while the next request is scanned, then their
-//! entries, and only then the first request runs.
+//! entries, for large collections also what these lead to, and only then the first request runs.
 
 use crate::command::dispatch::{self, Resolved};
+use crate::command::spec::Group;
 use crate::command::table::Entry;
+use crate::keyspace::hash::KeyHash;
+use crate::keyspace::shard::Shards;
 use crate::keyspace::view::{Hashed, MAX_FETCHED_AHEAD};
 use crate::resp::scan::{Found, Limits, Request, Scanner, Span};
 use crate::state::Server;
+use crate::types::table::Step;
 use bytes::Bytes;
+use smallvec::SmallVec;
 use std::ops::Range;
 
 /// Requests that are prepared together: enough to hide the latency of memory, few enough that what was
@@ -38,6 +43,13 @@ pub struct Batch {
     prefetched: usize,
 }
 
+/// Whether a command is on values that may be large collections.
+#[inline]
+fn is_collection(resolved: Resolved) -> bool {
+    let Resolved::Command(entry) = resolved else { return false };
+    matches!(entry.spec.group, Group::Set | Group::SortedSet | Group::Hash | Group::Geo)
+}
+
 impl Batch {
     /// Empties the batch. `partial` are the spans of a request that began before.
     pub fn begin(&mut self, partial: &[Span]) {
@@ -63,6 +75,7 @@ impl Batch {
         let mut found = Found::Request;
         // Pipelines repeat commands: the name that was looked up last, and the record found.
         let mut last: Option<(&[u8], &'static Entry)> = None;
+        let mut has_collections = false;
         while self.requests.len() < max_requests {
             found = scanner.scan(buf, limits, &mut self.spans, large);
             if found != Found::Request {
@@ -83,6 +96,7 @@ impl Batch {
             {
                 last = Some((name, entry));
             }
+            has_collections |= is_collection(resolved);
             let first_key = self.keys.len();
             dispatch::hash_keys(server, resolved, request, &mut self.keys);
             if let (Some(before), [.., key_before, key]) = (self.requests.last_mut(), &self.keys[..])
@@ -120,8 +134,39 @@ impl Batch {
                     shards.prefetch_entry(key.hash);
                 }
             }
+            if has_collections {
+                self.prefetch_elements(shards, buf, large);
+            }
         }
         found
+    }
+
+    /// Asks the processor for the large collections that requests name, then step by step for the element that
+    /// is named behind the key.
+    fn prefetch_elements(&self, shards: &Shards, buf: &[u8], large: &[Bytes]) {
+        let mut elements: SmallVec<[(KeyHash, &[u8]); MAX_REQUESTS]> = SmallVec::new();
+        let mut before = None;
+        for prepared in self.requests.iter().filter(|prepared| prepared.keys.len() == 1) {
+            let Resolved::Command(Entry { single_key: Some(key_at), .. }) = prepared.resolved else {
+                continue;
+            };
+            let request = Request::new(buf, large, &self.spans[prepared.spans.clone()]);
+            if !is_collection(prepared.resolved) || key_at + 1 >= request.len() {
+                continue;
+            }
+            let hash = self.keys[prepared.keys.start].hash;
+            let is_large = match before {
+                Some((other, is_large)) if other == hash => is_large,
+                _ => shards.prefetch_object(hash),
+            };
+            before = Some((hash, is_large));
+            if is_large {
+                elements.push((hash, request.get(key_at + 1)));
+            }
+        }
+        for step in Step::ALL {
+            elements.iter().for_each(|(hash, element)| shards.prefetch_element(*hash, element, step));
+        }
     }
 
     pub fn len(&self) -> usize {

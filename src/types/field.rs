@@ -255,6 +255,10 @@ impl Element for Field {
     fn heap_bytes(&self) -> usize {
         self.shape().bytes()
     }
+
+    fn address(&self) -> *const u8 {
+        self.0.as_ptr()
+    }
 }
 
 impl Clone for Field {

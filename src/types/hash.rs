@@ -13,7 +13,7 @@
 //! Everything that changes a field goes through this module, which changes both.
 
 use super::field::{Field, FieldRef};
-use super::table::Table;
+use super::table::{Step, Table};
 use rand::Rng;
 use smallvec::SmallVec;
 use std::collections::BTreeSet;
@@ -174,6 +174,12 @@ impl Hash {
                 visit(field);
             }
         })
+    }
+
+    /// Takes one step to a field, for who wants its memory fetched.
+    #[inline]
+    pub fn prefetch(&self, name: &[u8], step: Step) {
+        self.fields.prefetch(name, step);
     }
 
     /// Bytes allocated, as asked of the allocator; those of the deadlines' order are an estimate.

@@ -135,7 +135,12 @@ mod tests {
     use std::collections::BTreeSet;
 
     fn integer() -> impl Strategy<Value = i64> {
-        prop_oneof![-20_i64..20, any::<i16>().prop_map(i64::from), any::<i32>().prop_map(i64::from), any::<i64>()]
+        prop_oneof![
+            -20_i64..20,
+            any::<i16>().prop_map(i64::from),
+            any::<i32>().prop_map(i64::from),
+            any::<i64>()
+        ]
     }
 
     #[test]

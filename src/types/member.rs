@@ -98,6 +98,11 @@ impl Element for Member {
         let (length_bytes, len) = self.shape();
         length_bytes + len
     }
+
+    #[inline]
+    fn address(&self) -> *const u8 {
+        self.0.as_ptr()
+    }
 }
 
 impl Clone for Member {
@@ -126,7 +131,9 @@ mod tests {
 
     #[test]
     fn lengths_of_every_width() {
-        for (len, length_bytes) in [(0, 1), (1, 1), (127, 1), (128, 2), (16_383, 2), (16_384, 3), (2_097_152, 4)] {
+        for (len, length_bytes) in
+            [(0, 1), (1, 1), (127, 1), (128, 2), (16_383, 2), (16_384, 3), (2_097_152, 4)]
+        {
             let bytes: Vec<u8> = (0..len).map(|n| n as u8).collect();
             let member = Member::new(&bytes);
             assert_eq!(member.as_bytes(), bytes);

@@ -10,6 +10,7 @@ pub mod member;
 pub mod number;
 pub mod packed;
 pub mod packed_hash;
+pub mod prefetch;
 pub mod table;
 pub mod wheel;
 

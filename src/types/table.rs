@@ -28,6 +28,7 @@
 
 mod segment;
 
+use super::prefetch::prefetch;
 use ahash::RandomState;
 use rand::Rng;
 use segment::Segment;
@@ -42,6 +43,27 @@ pub trait Element {
 
     /// Bytes allocated for the element, as asked of the allocator.
     fn heap_bytes(&self) -> usize;
+
+    /// Where the element's memory begins, for prefetching only.
+    fn address(&self) -> *const u8 {
+        std::ptr::null()
+    }
+}
+
+/// The way to an element, for who wants to have its memory fetched: see [`Table::prefetch`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// The segment with its tags.
+    Segment,
+    /// Where the segment keeps the pointer.
+    Place,
+    /// What that points to.
+    Element,
+}
+
+impl Step {
+    /// All steps, in their order.
+    pub const ALL: [Step; 3] = [Step::Segment, Step::Place, Step::Element];
 }
 
 /// The most elements of a segment. As many as values of a tag: more would mean more look-ups that compare a key
@@ -86,12 +108,50 @@ fn position(hash: u64) -> u64 {
     hash >> (u64::BITS - CURSOR_BITS)
 }
 
+/// A power of two of slots. The first slot of those that share a segment holds it.
+#[derive(Clone)]
+enum Directory<E> {
+    /// Of small tables: empty as long as there is no element.
+    One(Option<Segment<E>>),
+    Many(Box<[Option<Segment<E>>]>),
+}
+
+impl<E> Directory<E> {
+    #[inline]
+    fn slots(&self) -> &[Option<Segment<E>>] {
+        match self {
+            Directory::One(slot) => std::slice::from_ref(slot),
+            Directory::Many(slots) => slots,
+        }
+    }
+
+    #[inline]
+    fn slots_mut(&mut self) -> &mut [Option<Segment<E>>] {
+        match self {
+            Directory::One(slot) => std::slice::from_mut(slot),
+            Directory::Many(slots) => slots,
+        }
+    }
+
+    fn take_slots(&mut self) -> Vec<Option<Segment<E>>> {
+        match std::mem::replace(self, Directory::One(None)) {
+            Directory::One(slot) => vec![slot],
+            Directory::Many(slots) => slots.into_vec(),
+        }
+    }
+
+    fn of(mut slots: Vec<Option<Segment<E>>>) -> Directory<E> {
+        if slots.len() == 1 {
+            return Directory::One(slots.pop().flatten());
+        }
+        Directory::Many(slots.into_boxed_slice())
+    }
+}
+
 /// A set of elements, found by their keys: see the module's head.
 #[derive(Clone)]
 pub struct Table<E: Element> {
-    /// A power of two of slots, or none at all as long as there was no element. The first slot of those that
-    /// share a segment holds it.
-    directory: Box<[Option<Segment<E>>]>,
+    directory: Directory<E>,
     len: usize,
     /// How many segments use all bits of the directory.
     deepest: u32,
@@ -101,7 +161,7 @@ pub struct Table<E: Element> {
 
 impl<E: Element> Default for Table<E> {
     fn default() -> Self {
-        Table { directory: Box::default(), len: 0, deepest: 0, longest: MAX_SEGMENT as u32 }
+        Table { directory: Directory::One(None), len: 0, deepest: 0, longest: MAX_SEGMENT as u32 }
     }
 }
 
@@ -129,7 +189,7 @@ impl<E: Element> Table<E> {
     /// How many bits of a hash the directory uses.
     #[inline]
     fn bits(&self) -> u32 {
-        self.directory.len().trailing_zeros()
+        self.directory.slots().len().trailing_zeros()
     }
 
     /// The slot whose segment this hash belongs to.
@@ -142,7 +202,8 @@ impl<E: Element> Table<E> {
     /// The slot that holds the segment of this slot.
     #[inline]
     fn holder(&self, mut slot: usize) -> usize {
-        while self.directory[slot].is_none() {
+        let slots = self.directory.slots();
+        while slots[slot].is_none() {
             slot &= slot - 1;
         }
         slot
@@ -150,24 +211,24 @@ impl<E: Element> Table<E> {
 
     #[inline]
     fn segment(&self, holder: usize) -> &Segment<E> {
-        self.directory[holder].as_ref().expect("a slot that holds a segment")
+        self.directory.slots()[holder].as_ref().expect("a slot that holds a segment")
     }
 
     #[inline]
     fn segment_mut(&mut self, holder: usize) -> &mut Segment<E> {
-        self.directory[holder].as_mut().expect("a slot that holds a segment")
+        self.directory.slots_mut()[holder].as_mut().expect("a slot that holds a segment")
     }
 
     /// How many slots share a segment of this depth.
     #[inline]
     fn width(&self, depth: u8) -> usize {
-        self.directory.len() >> depth
+        self.directory.slots().len() >> depth
     }
 
     /// Where the element is: the slot that holds its segment, and the place therein.
     #[inline]
     fn find(&self, hash: u64, key: &[u8]) -> Option<(usize, usize)> {
-        if self.directory.is_empty() {
+        if self.len == 0 {
             return None;
         }
         let holder = self.slot_of(hash);
@@ -176,6 +237,22 @@ impl<E: Element> Table<E> {
         memchr::memchr_iter(tag(hash), segment.tags())
             .find(|&at| elements[at].key() == key)
             .map(|at| (holder, at))
+    }
+
+    /// Asks the processor for memory on the way to the element with this key. The steps before have to be done, and
+    /// what they asked for should have arrived.
+    pub fn prefetch(&self, key: &[u8], step: Step) {
+        if self.len == 0 {
+            return;
+        }
+        let hash = hash(key);
+        let segment = self.segment(self.slot_of(hash));
+        if step == Step::Segment {
+            return segment.prefetch();
+        }
+        let Some(at) = memchr::memchr(tag(hash), segment.tags()) else { return };
+        let element = &segment.elements()[at];
+        prefetch(if step == Step::Place { std::ptr::from_ref(element).cast() } else { element.address() });
     }
 
     /// The element with this key.
@@ -214,8 +291,8 @@ impl<E: Element> Table<E> {
 
     /// Adds an element whose key is not there.
     fn add(&mut self, hash: u64, element: E) {
-        if self.directory.is_empty() {
-            self.directory = Box::new([Some(Segment::with_room(1, 0))]);
+        if self.len == 0 {
+            self.directory = Directory::One(Some(Segment::with_room(1, 0)));
             self.deepest = 1;
         }
         let mut holder = self.slot_of(hash);
@@ -233,14 +310,15 @@ impl<E: Element> Table<E> {
     fn split(&mut self, mut holder: usize) -> bool {
         let depth = self.segment(holder).depth();
         if self.width(depth) == 1 {
-            if self.directory.len() * MIN_ELEMENTS_PER_SLOT > self.len {
+            if self.directory.slots().len() * MIN_ELEMENTS_PER_SLOT > self.len {
                 return false;
             }
             self.double();
             holder *= 2;
         }
         let half = self.width(depth) / 2;
-        let mut old = self.directory[holder].take().expect("a slot that holds a segment");
+        let slots = self.directory.slots_mut();
+        let mut old = slots[holder].take().expect("a slot that holds a segment");
         let bit = 1_u64 << (u64::BITS - 1 - u32::from(depth));
         let goes_up: Vec<bool> = old.elements().iter().map(|e| hash(e.key()) & bit != 0).collect();
         let up = goes_up.iter().filter(|up| **up).count();
@@ -250,8 +328,8 @@ impl<E: Element> Table<E> {
             let (tag, element) = old.pop().expect("as many as were looked at");
             if up { &mut upper } else { &mut lower }.push(tag, element);
         }
-        self.directory[holder] = Some(lower);
-        self.directory[holder + half] = Some(upper);
+        slots[holder] = Some(lower);
+        slots[holder + half] = Some(upper);
         if half == 1 {
             self.deepest += 2;
         }
@@ -260,18 +338,20 @@ impl<E: Element> Table<E> {
 
     /// Gives the directory one bit more, which nobody uses yet.
     fn double(&mut self) {
-        let slots = std::mem::take(&mut self.directory);
-        self.directory = slots.into_iter().flat_map(|slot| [slot, None]).collect();
+        let slots = self.directory.take_slots();
+        let mut doubled = Vec::with_capacity(slots.len() * 2);
+        doubled.extend(slots.into_iter().flat_map(|slot| [slot, None]));
+        self.directory = Directory::of(doubled);
         self.deepest = 0;
     }
 
     /// Takes the directory's last bits away, as long as nobody uses them.
     fn halve(&mut self) {
-        while self.deepest == 0 && self.directory.len() > 1 {
-            let slots = std::mem::take(&mut self.directory);
-            self.directory = slots.into_iter().step_by(2).collect();
+        while self.deepest == 0 && self.directory.slots().len() > 1 {
+            self.directory = Directory::of(self.directory.take_slots().into_iter().step_by(2).collect());
             let depth = self.bits() as u8;
-            self.deepest = self.directory.iter().flatten().filter(|s| s.depth() == depth).count() as u32;
+            let segments = self.directory.slots().iter().flatten();
+            self.deepest = segments.filter(|s| s.depth() == depth).count() as u32;
         }
     }
 
@@ -284,11 +364,11 @@ impl<E: Element> Table<E> {
             return None;
         }
         let (lower, upper) = (holder & !width, holder | width);
-        let other = self.directory[holder ^ width].as_ref()?;
+        let other = self.directory.slots()[holder ^ width].as_ref()?;
         if other.depth() != depth || other.len() + self.segment(holder).len() > MERGE_AT {
             return None;
         }
-        let mut from = self.directory[upper].take()?;
+        let mut from = self.directory.slots_mut()[upper].take()?;
         let to = self.segment_mut(lower);
         while let Some((tag, element)) = from.pop() {
             to.push(tag, element);
@@ -331,12 +411,12 @@ impl<E: Element> Table<E> {
 
     /// All elements, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &E> {
-        self.directory.iter().flatten().flat_map(|segment| segment.elements())
+        self.directory.slots().iter().flatten().flat_map(|segment| segment.elements())
     }
 
     /// Keeps only the elements that `f` says true for. It may change them, but not their keys.
     pub fn retain(&mut self, mut f: impl FnMut(&mut E) -> bool) {
-        for segment in self.directory.iter_mut().flatten() {
+        for segment in self.directory.slots_mut().iter_mut().flatten() {
             let mut at = 0;
             while at < segment.len() {
                 if f(&mut segment.elements_mut()[at]) {
@@ -352,9 +432,9 @@ impl<E: Element> Table<E> {
             *self = Table::default();
             return;
         }
-        for slot in 0..self.directory.len() {
+        for slot in 0..self.directory.slots().len() {
             let mut holder = slot;
-            while self.directory[holder].is_some()
+            while self.directory.slots()[holder].is_some()
                 && let Some(merged) = self.merge(holder)
             {
                 holder = merged;
@@ -383,7 +463,7 @@ impl<E: Element> Table<E> {
         for _ in 0..RANDOM_TRIES {
             // All slots are thought to have as many places as the longest segment ever had; a segment that
             // has several slots has its elements in the first of them.
-            let holder = self.holder(rng.random_range(0..self.directory.len()));
+            let holder = self.holder(rng.random_range(0..self.directory.slots().len()));
             let segment = self.segment(holder);
             let at = rng.random_range(0..self.longest as usize * self.width(segment.depth()));
             if at < segment.len() {
@@ -391,7 +471,7 @@ impl<E: Element> Table<E> {
             }
         }
         let mut rank = rng.random_range(0..self.len);
-        for (holder, segment) in self.directory.iter().enumerate() {
+        for (holder, segment) in self.directory.slots().iter().enumerate() {
             let len = segment.as_ref().map_or(0, Segment::len);
             if rank < len {
                 return Some((holder, rank));
@@ -406,7 +486,7 @@ impl<E: Element> Table<E> {
     pub fn scan(&self, mut cursor: u64, count: usize, mut f: impl FnMut(&E)) -> u64 {
         let mut left = count.max(1);
         let mut found: Vec<(u64, usize)> = Vec::new();
-        while cursor < 1 << CURSOR_BITS && !self.directory.is_empty() {
+        while cursor < 1 << CURSOR_BITS && self.len > 0 {
             let holder = self.slot_of(cursor << (u64::BITS - CURSOR_BITS));
             let segment = self.segment(holder);
             let elements = segment.elements();
@@ -430,15 +510,18 @@ impl<E: Element> Table<E> {
                 break;
             }
         }
-        if cursor < 1 << CURSOR_BITS && !self.directory.is_empty() { cursor } else { 0 }
+        if cursor < 1 << CURSOR_BITS && self.len > 0 { cursor } else { 0 }
     }
 
     /// Bytes allocated for the table and its elements, as asked of the allocator: exact for small tables,
     /// estimated from some hundred elements for large ones.
     pub fn heap_bytes(&self) -> usize {
-        let directory = self.directory.len() * size_of::<Option<Segment<E>>>();
+        let directory = match &self.directory {
+            Directory::One(_) => 0,
+            Directory::Many(slots) => size_of_val::<[_]>(slots),
+        };
         let (mut seen, mut bytes) = (0, 0);
-        for segment in self.directory.iter().flatten() {
+        for segment in self.directory.slots().iter().flatten() {
             seen += segment.len();
             bytes += segment.allocated_bytes();
             bytes += segment.elements().iter().map(Element::heap_bytes).sum::<usize>();
@@ -488,13 +571,14 @@ mod tests {
     impl Table<Pair> {
         /// Checks what must always be true.
         fn check(&self) {
-            assert!(self.directory.is_empty() || self.directory.len().is_power_of_two());
+            let slots = self.directory.slots();
+            assert!(slots.len().is_power_of_two() && (slots[0].is_some() || self.len == 0));
             let (mut slot, mut len, mut deepest) = (0, 0, 0);
-            while slot < self.directory.len() {
+            while slot < slots.len() && self.len > 0 {
                 let segment = self.segment(slot);
                 let width = self.width(segment.depth());
                 assert!(slot.is_multiple_of(width));
-                assert!(self.directory[slot + 1..slot + width].iter().all(Option::is_none));
+                assert!(slots[slot + 1..slot + width].iter().all(Option::is_none));
                 for (element, &tag) in segment.elements().iter().zip(segment.tags()) {
                     let hash = hash(element.key());
                     assert_eq!((self.slot_of(hash), super::tag(hash)), (slot, tag));
@@ -509,12 +593,21 @@ mod tests {
     }
 
     #[test]
+    fn is_small() {
+        assert_eq!(size_of::<Table<Pair>>(), 32);
+    }
+
+    #[test]
     fn grows_and_shrinks_in_bounds() {
         const COUNT: u64 = 100_000;
         let mut table = filled(COUNT);
         table.check();
         assert!(table.longest as usize == MAX_SEGMENT, "no segment overflows");
-        assert!(table.directory.len() < COUNT as usize / 20, "{} slots", table.directory.len());
+        assert!(
+            table.directory.slots().len() < COUNT as usize / 20,
+            "{} slots",
+            table.directory.slots().len()
+        );
         let own = table.heap_bytes() - COUNT as usize * table.iter().next().unwrap().heap_bytes();
         assert!((9..12).contains(&(own / COUNT as usize)), "{own} bytes beside the elements");
         assert_eq!(table.clone().len(), COUNT as usize);
@@ -524,7 +617,7 @@ mod tests {
                 table.check();
             }
             if n == COUNT - 100 {
-                assert!(table.directory.len() < 64, "{} slots", table.directory.len());
+                assert!(table.directory.slots().len() < 64, "{} slots", table.directory.slots().len());
             }
         }
         assert!(table.is_empty() && table.heap_bytes() == 0);

@@ -9,12 +9,14 @@ use super::with_key;
 use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::hash::value::HashRef;
+use crate::command::set::value::SetRef;
 use crate::keyspace::Entry;
 use crate::keyspace::view::Mode;
 use sha1::{Digest as _, Sha1};
 
 /// The numbers of the types in Redis.
 const TYPE_STRING: u32 = 0;
+const TYPE_SET: u32 = 2;
 const TYPE_HASH: u32 = 4;
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -49,6 +51,10 @@ impl Digest {
                 }
                 self.add(&field.0);
             });
+        }
+        if let Ok(set) = SetRef::of(entry) {
+            self.mix(&TYPE_SET.to_be_bytes());
+            set.each(|member| member.with(|bytes| self.add(bytes)));
         }
         if entry.deadline().is_some() {
             self.add(b"!!expire!!");
