@@ -298,6 +298,9 @@ impl<'a> Dispatcher<'a> {
             totals.expired_keys.add(tally.expired.get() as u64);
             totals.expired_lazily.add(tally.expired.get() as u64);
         }
+        if tally.expired_fields.get() > 0 {
+            totals.expired_subkeys.add(tally.expired_fields.get() as u64);
+        }
         self.view = None;
     }
 

@@ -184,8 +184,8 @@ oom_score_adj: choice(OomScoreAdjust) = "no", KERNEL, "Tell the kernel whom to k
 oom_score_adj_values: oom_scores() = "0 200 800", KERNEL, "What it is told for masters, replicas and child processes.";
 
 ["types"]
-hash_max_listpack_entries | "hash-max-ziplist-entries": uint(0, I64) = "512", TYPES, "Fields of a hash kept in the compact form.";
-hash_max_listpack_value | "hash-max-ziplist-value": memory(0, SIZE) = "64", TYPES, "Longest field or value of a compact hash.";
+hash_max_listpack_entries | "hash-max-ziplist-entries": uint(0, I64) = "512", Active, "Fields of a hash kept in the compact form.";
+hash_max_listpack_value | "hash-max-ziplist-value": memory(0, SIZE) = "64", Active, "Longest field or value of a compact hash.";
 list_max_listpack_size | "list-max-ziplist-size": int(MIN_I32, I32) = "-2", Active, "Elements of a compact list and of each block of a longer one; -1 to -5 stand for 4, 8, 16, 32, 64 kB.";
 list_compress_depth: uint(0, I32) = "0" + DEBUG, NoEffect("lists are not compressed"), "Blocks at each end of a list that are not compressed; 0 compresses none.";
 set_max_intset_entries: uint(0, I64) = "512", Active, "Members of a set of integers kept in the compact form.";

@@ -22,6 +22,7 @@
 //! - If the flag FAR says so, the payload is the pointer of one `Box<Object>`, which the entry owns.
 
 use super::access::Access;
+use crate::types::hash::Hash;
 use crate::types::list::List;
 use crate::types::packed::{self, Buffer};
 use crate::types::member::Member;
@@ -48,6 +49,7 @@ pub enum Object {
     List(List),
     /// A collection in one piece of more than [`MAX_INLINE_BYTES`].
     Packed(Vec<u8>),
+    Hash(Box<Hash>),
     /// A set that is not kept in one piece.
     Set(Table<Member>),
     /// A sorted set of its own.
@@ -62,6 +64,7 @@ impl Object {
         let beyond = match self {
             Object::List(list) => list.heap_bytes(),
             Object::Packed(bytes) => bytes.capacity(),
+            Object::Hash(hash) => size_of::<Hash>() + hash.heap_bytes(),
             Object::Set(table) => table.heap_bytes(),
             Object::SortedSet(set) => size_of::<SortedSet>() + set.heap_bytes(),
             Object::String(bytes) => bytes.len(),
@@ -73,6 +76,7 @@ impl Object {
     pub fn prefetch(&self, element: &[u8], step: Step) {
         match self {
             Object::List(_) | Object::Packed(_) | Object::SortedSet(_) | Object::String(_) => {}
+            Object::Hash(hash) => hash.prefetch(element, step),
             Object::Set(table) => table.prefetch(element, step),
         }
     }
@@ -82,6 +86,7 @@ impl Object {
         match self {
             Object::List(list) => list.blocks(),
             Object::Packed(_) | Object::String(_) => 1,
+            Object::Hash(hash) => hash.fields(),
             Object::Set(table) => table.len(),
             Object::SortedSet(set) => set.len(),
         }
@@ -129,11 +134,13 @@ pub enum Kind {
     PackedSortedSet,
     SortedSet,
     Stream,
+    /// A packed hash with room for the deadlines of its fields.
+    TimedPackedHash,
 }
 
 impl Kind {
     /// All kinds, by their number.
-    const ALL: [Kind; 12] = [
+    const ALL: [Kind; 13] = [
         Kind::Int,
         Kind::Bytes,
         Kind::PackedList,
@@ -146,13 +153,14 @@ impl Kind {
         Kind::PackedSortedSet,
         Kind::SortedSet,
         Kind::Stream,
+        Kind::TimedPackedHash,
     ];
 
     pub fn value_type(self) -> Type {
         match self {
             Kind::Int | Kind::Bytes => Type::String,
             Kind::PackedList | Kind::List => Type::List,
-            Kind::PackedHash | Kind::Hash => Type::Hash,
+            Kind::PackedHash | Kind::TimedPackedHash | Kind::Hash => Type::Hash,
             Kind::PackedSet | Kind::IntSet | Kind::Set => Type::Set,
             Kind::PackedSortedSet | Kind::SortedSet => Type::SortedSet,
             Kind::Stream => Type::Stream,
@@ -163,7 +171,12 @@ impl Kind {
     fn is_packed(self) -> bool {
         matches!(
             self,
-            Kind::PackedList | Kind::PackedHash | Kind::PackedSet | Kind::IntSet | Kind::PackedSortedSet
+            Kind::PackedList
+                | Kind::PackedHash
+                | Kind::TimedPackedHash
+                | Kind::PackedSet
+                | Kind::IntSet
+                | Kind::PackedSortedSet
         )
     }
 }
@@ -441,6 +454,24 @@ impl Entry {
         }
     }
 
+    /// The bytes of a collection that is kept in one piece, to be changed in place.
+    pub fn packed_mut(&mut self) -> Option<&mut [u8]> {
+        if !self.kind().is_packed() {
+            return None;
+        }
+        if self.header().has(FLAG_FAR) {
+            return match self.object_mut() {
+                Some(Object::Packed(bytes)) => Some(bytes),
+                _ => None,
+            };
+        }
+        let shape = self.shape();
+        // SAFETY: the payload's bytes lie here, and `self` is borrowed exclusively.
+        Some(unsafe {
+            std::slice::from_raw_parts_mut(self.base().add(shape.payload_at()), shape.payload_len)
+        })
+    }
+
     /// Replaces `removed` bytes at `at` of a collection that is kept in one piece. Grows within the allocator's
     /// size class without moving, and moves out of the entry when it gets too long for it.
     ///
@@ -684,6 +715,7 @@ impl Entry {
                 _ => "raw",
             },
             Kind::PackedList | Kind::PackedHash | Kind::PackedSet | Kind::PackedSortedSet => "listpack",
+            Kind::TimedPackedHash => "listpackex",
             Kind::List => match self.object() {
                 Some(Object::List(list)) if list.limit().is_none() => "listpack",
                 _ => "quicklist",

@@ -9,6 +9,7 @@
 //! after every few microseconds, so whoever shares it, worker or client, does not wait for the end of a time slice.
 
 use super::nap::Nap;
+use super::shard::Expired;
 use super::{Keyspace, unix_ms};
 use crate::types::wheel::CLOCK_JITTER_MS;
 use std::sync::OnceLock;
@@ -70,6 +71,8 @@ impl Position {
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Round {
     pub expired: u64,
+    /// Fields of hashes.
+    pub fields: u64,
     pub took: Duration,
     /// The time budget ran out before everything due was done.
     pub more: bool,
@@ -150,6 +153,7 @@ impl Keyspace {
         let last_ms = reaper.last_ms.load(Ordering::Relaxed);
         let set_back = now_ms + (CLOCK_JITTER_MS as i64) < last_ms;
         let mut due = Vec::with_capacity(STEP_ITEMS);
+        let mut dead = Vec::with_capacity(STEP_ITEMS);
         let (start_database, start_shard) = reaper.position.get();
         // The first database comes twice: from where the last round ended, and up to there.
         for turn in 0..=self.databases() {
@@ -166,8 +170,19 @@ impl Keyspace {
                     }
                     round.late_ms = round.late_ms.max(late_ms);
                     let mut shard = self.exclusive(shards, index);
-                    shard.advance(now_ms, STEP_ITEMS, &mut due, &mut |_| round.expired += 1);
+                    shard.advance(now_ms, STEP_ITEMS, &mut due, &mut |expired| match expired {
+                        Expired::Key(entry) => {
+                            round.expired += 1;
+                            dead.push(entry);
+                        }
+                        Expired::Fields(fields, entry) => {
+                            round.fields += fields as u64;
+                            dead.extend(entry);
+                        }
+                    });
                     drop(shard);
+                    // Only now, since values may be large.
+                    dead.clear();
                     round.took = started.elapsed();
                     if round.took > budget {
                         reaper.position.set(database, index + reapers);

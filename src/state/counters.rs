@@ -68,6 +68,8 @@ totals! {
     keyspace_hits,
     keyspace_misses,
     expired_keys,
+    /// Fields of hashes.
+    expired_subkeys,
     /// Keys that a command found expired before the wheel had reached them.
     expired_lazily,
     /// Changes to the data set.

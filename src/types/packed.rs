@@ -24,8 +24,11 @@ pub const HEADER_BYTES: usize = 2;
 /// A count that does not fit the header is kept as this, and found out by walking.
 pub const MAX_COUNT: usize = u16::MAX as usize;
 
-const STRING_6: u8 = 0x80;
-const INT_13: u8 = 0xC0;
+/// The marks of strings whose length stands in the mark itself, up to [`INT_13`].
+pub(super) const STRING_6: u8 = 0x80;
+/// The longest of these strings.
+pub(super) const MAX_STRING_6_BYTES: usize = 63;
+pub(super) const INT_13: u8 = 0xC0;
 const STRING_12: u8 = 0xE0;
 const STRING_32: u8 = 0xF0;
 const INT_16: u8 = 0xF1;
@@ -349,7 +352,8 @@ pub fn find(bytes: &[u8], wanted: Item<'_>, step: usize) -> Option<usize> {
     }
 }
 
-fn set_len(buffer: &mut impl Buffer, count: usize) {
+/// Writes the number of items into the header.
+pub(super) fn set_len(buffer: &mut impl Buffer, count: usize) {
     buffer.overwrite(0, &(count.min(MAX_COUNT) as u16).to_le_bytes());
 }
 

@@ -8,6 +8,7 @@
 use super::with_key;
 use crate::command::call::Call;
 use crate::command::errors::Error;
+use crate::command::hash::value::HashRef;
 use crate::command::list;
 use crate::command::set::value::SetRef;
 use crate::command::sorted_set::value::SortedSetRef;
@@ -16,13 +17,12 @@ use crate::keyspace::view::Mode;
 use crate::types::number;
 use sha1::{Digest as _, Sha1};
 
-/// The number of the type "string" in Redis.
+/// The numbers of the types in Redis.
 const TYPE_STRING: u32 = 0;
 const TYPE_LIST: u32 = 1;
-/// The number of the type "set".
 const TYPE_SET: u32 = 2;
-/// The number of the type "zset".
 const TYPE_SORTED_SET: u32 = 3;
+const TYPE_HASH: u32 = 4;
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Digest([u8; 20]);
@@ -40,13 +40,25 @@ impl Digest {
         self.0 = Sha1::digest(self.0).into();
     }
 
-    fn mix_value(&mut self, entry: &Entry) {
+    fn mix_value(&mut self, entry: &Entry, now_ms: i64) {
         if let Some(value) = entry.string() {
             self.mix(&TYPE_STRING.to_be_bytes());
             value.with(|bytes| self.mix(bytes));
         } else if let Ok(list) = list::value::list(entry) {
             self.mix(&TYPE_LIST.to_be_bytes());
             list.each(|element| element.with(|bytes| self.mix(bytes)));
+        }
+        if let Ok(hash) = HashRef::of(entry, now_ms) {
+            self.mix(&TYPE_HASH.to_be_bytes());
+            hash.each(|name, value, deadline| {
+                let mut field = Digest::default();
+                name.with(|name| field.mix(name));
+                value.with(|value| field.mix(value));
+                if deadline.is_some() {
+                    field.add(b"!!hexpire!!");
+                }
+                self.add(&field.0);
+            });
         }
         if let Ok(set) = SetRef::of(entry) {
             self.mix(&TYPE_SET.to_be_bytes());
@@ -75,9 +87,9 @@ impl Digest {
 }
 
 pub fn dataset(call: &mut Call<'_, '_>) -> Result<(), Error> {
-    let keyspace = call.keys.keyspace();
+    let (keyspace, now_ms) = (call.keys.keyspace(), call.keys.now_ms);
     let databases = keyspace.databases();
-    let mut view = keyspace.lock_databases(call.session.db, call.keys.now_ms, 0..databases, Mode::Shared);
+    let mut view = keyspace.lock_databases(call.session.db, now_ms, 0..databases, Mode::Shared);
     let mut digest = Digest::default();
     for db in 0..databases {
         let mut numbered = false;
@@ -87,7 +99,7 @@ pub fn dataset(call: &mut Call<'_, '_>) -> Result<(), Error> {
             }
             let mut pair = Digest::default();
             pair.mix(entry.key());
-            pair.mix_value(entry);
+            pair.mix_value(entry, now_ms);
             digest.add(&pair.0);
         });
     }
@@ -102,7 +114,7 @@ pub fn values(call: &mut Call<'_, '_>) -> Result<(), Error> {
         let digest = with_key(call, key, Mode::Shared, |view| {
             let mut digest = Digest::default();
             if let Some(entry) = view.peek(key) {
-                digest.mix_value(entry);
+                digest.mix_value(entry, view.now_ms);
             }
             digest
         });
