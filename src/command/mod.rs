@@ -17,5 +17,6 @@ pub mod keyspec;
 pub mod scanning;
 pub mod server;
 pub mod spec;
+pub mod stream;
 pub mod string;
 pub mod table;

@@ -1,7 +1,7 @@
 //! The index over all command records: by name for dispatch, by number for statistics.
 
 use super::spec::{Command, Flags, KeySpec, Scope};
-use super::{connection, generic, server, string};
+use super::{connection, generic, server, stream, string};
 use crate::resp::scan::Request;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -43,7 +43,13 @@ impl Entry {
 }
 
 /// All records, in the order of their groups.
-const GROUPS: &[&[Command]] = &[string::COMMANDS, generic::COMMANDS, connection::COMMANDS, server::COMMANDS];
+const GROUPS: &[&[Command]] = &[
+    string::COMMANDS,
+    generic::COMMANDS,
+    connection::COMMANDS,
+    server::COMMANDS,
+    stream::COMMANDS,
+];
 
 /// Long enough for every command name but those that were given to hide a command.
 const USUAL_NAME_BYTES: usize = 32;

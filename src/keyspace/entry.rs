@@ -22,6 +22,7 @@
 //! - If the flag FAR says so, the payload is the pointer of one `Box<Object>`, which the entry owns.
 
 use super::access::Access;
+use crate::types::stream::Stream;
 use bytes::{Bytes, BytesMut};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::ptr::NonNull;
@@ -44,6 +45,7 @@ pub enum Object {
     String(Bytes),
     /// A collection in one piece of more than [`MAX_INLINE_BYTES`].
     Packed(Vec<u8>),
+    Stream(Box<Stream>),
 }
 
 impl Object {
@@ -52,8 +54,17 @@ impl Object {
         let beyond = match self {
             Object::String(bytes) => bytes.len(),
             Object::Packed(bytes) => bytes.capacity(),
+            Object::Stream(stream) => stream.heap_bytes(),
         };
         size_of::<Object>() + beyond
+    }
+
+    /// Pieces of memory that have to be freed one by one, about.
+    pub fn pieces(&self) -> usize {
+        match self {
+            Object::String(_) | Object::Packed(_) => 1,
+            Object::Stream(stream) => stream.pieces(),
+        }
     }
 }
 

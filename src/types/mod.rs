@@ -5,6 +5,7 @@ pub mod lcs;
 pub mod long_double;
 pub mod number;
 pub mod packed;
+pub mod stream;
 pub mod wheel;
 
 mod binary;

@@ -8,12 +8,15 @@
 use super::with_key;
 use crate::command::call::Call;
 use crate::command::errors::Error;
-use crate::keyspace::Entry;
+use crate::keyspace::{Entry, Object};
 use crate::keyspace::view::Mode;
+use crate::types::stream::{Id, Stream};
 use sha1::{Digest as _, Sha1};
 
 /// The number of the type "string" in Redis.
 const TYPE_STRING: u32 = 0;
+/// The number of the type "stream" in Redis.
+const TYPE_STREAM: u32 = 6;
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Digest([u8; 20]);
@@ -36,8 +39,22 @@ impl Digest {
             self.mix(&TYPE_STRING.to_be_bytes());
             value.with(|bytes| self.mix(bytes));
         }
+        if let Some(Object::Stream(stream)) = entry.object() {
+            self.mix_stream(stream);
+        }
         if entry.deadline().is_some() {
             self.add(b"!!expire!!");
+        }
+    }
+
+    fn mix_stream(&mut self, stream: &Stream) {
+        self.mix(&TYPE_STREAM.to_be_bytes());
+        for entry in stream.entries.range(Id::MIN..=Id::MAX) {
+            self.mix(format!("{}.{}", entry.id.ms, entry.id.seq).as_bytes());
+            for (name, value) in entry.fields {
+                name.with(|bytes| self.mix(bytes));
+                value.with(|bytes| self.mix(bytes));
+            }
         }
     }
 
