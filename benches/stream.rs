@@ -50,9 +50,7 @@ fn entries(c: &mut Criterion) {
     let mut group = c.benchmark_group("stream");
     let ids: Vec<Id> = (0..1000).map(|n| Id::new(1_700_000_000_000 + n * 7919 % ENTRIES, 0)).collect();
     group.throughput(Throughput::Elements(ids.len() as u64));
-    group.bench_function("find", |b| {
-        b.iter(|| ids.iter().filter(|id| full.entries.contains(**id)).count())
-    });
+    group.bench_function("find", |b| b.iter(|| ids.iter().filter(|id| full.entries.contains(**id)).count()));
     group.bench_function("delete", |b| {
         b.iter_batched_ref(
             || full.clone(),

@@ -43,13 +43,8 @@ impl Entry {
 }
 
 /// All records, in the order of their groups.
-const GROUPS: &[&[Command]] = &[
-    string::COMMANDS,
-    generic::COMMANDS,
-    connection::COMMANDS,
-    server::COMMANDS,
-    stream::COMMANDS,
-];
+const GROUPS: &[&[Command]] =
+    &[string::COMMANDS, generic::COMMANDS, connection::COMMANDS, server::COMMANDS, stream::COMMANDS];
 
 /// Long enough for every command name but those that were given to hide a command.
 const USUAL_NAME_BYTES: usize = 32;

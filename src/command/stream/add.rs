@@ -1,8 +1,10 @@
 //! What makes a stream grow: XADD; and XSETID, which tells it what it should remember.
 
-use super::trim::{STRATEGY, TrimOptions, Trimming};
-use super::{REFERENCES, RW_UPDATE, UPDATES, WRITE_FAST, block_limits, find_mut, next_id, reply_id, stream_mut};
+use super::trim::{TRIM, TrimOptions, Trimming};
 use super::{INVALID_ID, id};
+use super::{
+    REFERENCES, RW_UPDATE, UPDATES, WRITE_FAST, block_limits, find_mut, next_id, reply_id, stream_mut,
+};
 use crate::command::args::Args;
 use crate::command::call::Call;
 use crate::command::errors::Error;
@@ -34,8 +36,8 @@ pub const XADD: Command = Command {
     args: &[
         Arg::key("key", 0),
         Arg::word("nomkstream", "NOMKSTREAM").optional().since("6.2.0"),
-        REFERENCES.since("8.2.0"),
-        Arg::block("trim", STRATEGY).optional(),
+        REFERENCES,
+        TRIM,
         Arg::one_of("id-selector", &[Arg::word("auto-id", "*"), Arg::string("id")]),
         Arg::block("data", &[Arg::string("field"), Arg::string("value")]).multiple(),
     ],

@@ -111,8 +111,12 @@ fn xclaim(call: &mut Call<'_, '_>) -> Result<(), Error> {
             continue;
         };
         let before = match group.pending().get(&id) {
-            Some(pending) if claim.min_idle_ms > 0
-                && now_ms.saturating_sub(pending.delivered_ms) < claim.min_idle_ms => continue,
+            Some(pending)
+                if claim.min_idle_ms > 0
+                    && now_ms.saturating_sub(pending.delivered_ms) < claim.min_idle_ms =>
+            {
+                continue;
+            }
             Some(pending) => pending.deliveries,
             None if claim.force => 1,
             None => continue,

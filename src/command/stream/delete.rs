@@ -1,21 +1,19 @@
 //! Deleting single entries: XDEL, XDELEX, and XACKDEL, which acknowledges them as well.
 
-use super::{DELETES, REFERENCES, WRITE_FAST, all_ids, find_mut, id, next_references};
+use super::{DELETES, REFERENCES, RW_DELETE, WRITE_FAST, all_ids, find_mut, id, next_references};
 use crate::command::args::Args;
 use crate::command::call::Call;
 use crate::command::errors::Error;
-use crate::command::spec::{Arg, Command, Group};
+use crate::command::spec::{Arg, Command, Group, KeyFlags, KeySpec};
 use crate::types::stream::{Id, References, Stream};
 
 const COMPLEXITY: &str = "O(N) in the number of IDs given, each after a binary search.";
 
-const IDS: Arg =
-    Arg::block("ids", &[Arg::integer("numids"), Arg::string("id").multiple()]).token("IDS");
+const IDS: Arg = Arg::block("ids", &[Arg::integer("numids"), Arg::string("id").multiple()]).token("IDS");
 
 const NO_IDS: Error = Error::line("ERR IDS option is required");
 const NOT_POSITIVE: Error = Error::line("ERR Number of IDs must be a positive integer");
-const OTHER_COUNT: Error =
-    Error::line("ERR The `numids` parameter must match the number of arguments");
+const OTHER_COUNT: Error = Error::line("ERR The `numids` parameter must match the number of arguments");
 
 /// What became of one entry, as the reply says it.
 const MISSING: i64 = -1;
@@ -65,41 +63,45 @@ pub const XDELEX: Command = Command {
     ..Command::NEW
 };
 
-/// Reads what XDELEX and XACKDEL have in common.
-fn options(args: &mut Args<'_>) -> Result<(References, Vec<Id>), Error> {
+/// Reads what XDELEX and XACKDEL have in common: what becomes of references, and how many IDs there are, which
+/// the second cursor is put before. Of several lists of IDs, the last one counts.
+fn options<'a>(args: &mut Args<'a>) -> Result<(References, usize, Args<'a>), Error> {
     let (mut references, mut ids) = (None, None);
     while !args.is_done() {
-        if let Some(found) = next_references(args) {
-            if references.replace(found).is_some() {
-                return Err(Error::Syntax);
+        if references.is_none()
+            && let Some(found) = next_references(args)
+        {
+            references = Some(found);
+        } else if args.left() >= 2 && args.skip_word("IDS") {
+            let count = args.next_i64().ok().and_then(|count| usize::try_from(count).ok());
+            let count = count.filter(|count| *count > 0).ok_or(NOT_POSITIVE)?;
+            if count > args.left() {
+                return Err(OTHER_COUNT);
             }
-        } else if ids.is_none() && args.left() >= 2 && args.skip_word("IDS") {
-            ids = Some(counted_ids(args)?);
+            ids = Some((count, *args));
+            args.seek(args.position() + count);
         } else {
             return Err(Error::Syntax);
         }
     }
-    Ok((references.unwrap_or_default(), ids.ok_or(NO_IDS)?))
+    let (count, ids) = ids.ok_or(NO_IDS)?;
+    Ok((references.unwrap_or_default(), count, ids))
 }
 
-fn counted_ids(args: &mut Args<'_>) -> Result<Vec<Id>, Error> {
-    let count = args.next_i64().ok().and_then(|count| usize::try_from(count).ok());
-    let count = count.filter(|count| *count > 0).ok_or(NOT_POSITIVE)?;
-    if count > args.left() {
-        return Err(OTHER_COUNT);
-    }
-    (0..count).map(|_| id(args.take()?)).collect()
+/// The IDs, none of which may be wrong if there is something that they can be looked for in.
+fn ids(count: usize, args: Args<'_>) -> Result<Vec<Id>, Error> {
+    args.rest().take(count).map(id).collect()
 }
 
 fn xdelex(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let key = call.args.take()?;
-    let (references, ids) = options(&mut call.args)?;
+    let (references, count, args) = options(&mut call.args)?;
     let mut changes = 0;
-    call.out.array(ids.len());
+    call.out.array(count);
     match find_mut(call.keys, key)? {
-        None => ids.iter().for_each(|_| call.out.integer(MISSING)),
+        None => (0..count).for_each(|_| call.out.integer(MISSING)),
         Some(stream) => {
-            for id in ids {
+            for id in ids(count, args)? {
                 let forgotten = if references == References::Delete { stream.groups.forget(id) } else { 0 };
                 let result = delete(stream, id, references);
                 changes += (result == DELETED || forgotten > 0) as u64;
@@ -127,7 +129,7 @@ pub const XACKDEL: Command = Command {
     complexity: COMPLEXITY,
     arity: -6,
     flags: WRITE_FAST,
-    keys: DELETES,
+    keys: &[KeySpec::one(1, RW_DELETE.union(KeyFlags::UPDATE))],
     args: &[Arg::key("key", 0), Arg::string("group"), REFERENCES, IDS],
     reply: "for each ID 1 if it was deleted, -1 if it was not pending, 2 if a group still refers to it",
     handler: Some(xackdel),
@@ -136,26 +138,33 @@ pub const XACKDEL: Command = Command {
 
 fn xackdel(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let (key, group) = (call.args.take()?, call.args.take()?);
-    let (references, ids) = options(&mut call.args)?;
+    let (references, count, args) = options(&mut call.args)?;
     let mut changes = 0;
-    call.out.array(ids.len());
-    let mut stream = find_mut(call.keys, key)?;
-    for id in ids {
-        let result = match &mut stream {
-            Some(stream) if stream.groups.get_mut(group).is_some_and(|group| group.acknowledge(id)) => {
-                changes += 1;
-                if references == References::Delete {
-                    stream.groups.forget(id);
-                }
-                match delete(stream, id, references) {
-                    STILL_REFERENCED => STILL_REFERENCED,
-                    _ => DELETED,
-                }
+    call.out.array(count);
+    match find_mut(call.keys, key)?.filter(|stream| stream.groups.get(group).is_some()) {
+        None => (0..count).for_each(|_| call.out.integer(MISSING)),
+        Some(stream) => {
+            for id in ids(count, args)? {
+                let result = acknowledge(stream, group, id, references);
+                changes += (result != MISSING) as u64;
+                call.out.integer(result);
             }
-            _ => MISSING,
-        };
-        call.out.integer(result);
+        }
     }
     call.keys.changed(changes);
     Ok(())
+}
+
+/// Acknowledges an entry, and deletes it unless it is still referred to and that matters.
+fn acknowledge(stream: &mut Stream, group: &[u8], id: Id, references: References) -> i64 {
+    if !stream.groups.get_mut(group).is_some_and(|group| group.acknowledge(id)) {
+        return MISSING;
+    }
+    if references == References::Delete {
+        stream.groups.forget(id);
+    }
+    match delete(stream, id, references) {
+        STILL_REFERENCED => STILL_REFERENCED,
+        _ => DELETED,
+    }
 }

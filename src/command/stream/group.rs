@@ -16,13 +16,8 @@ const NO_KEY: Error = Error::line(
 );
 
 /// What the subcommands have in common.
-const BASE: Command = Command {
-    since: "5.0.0",
-    group: CommandGroup::Stream,
-    arity: 5,
-    flags: Flags::WRITE,
-    ..Command::NEW
-};
+const BASE: Command =
+    Command { since: "5.0.0", group: CommandGroup::Stream, arity: 5, flags: Flags::WRITE, ..Command::NEW };
 
 const INSERTS: &[KeySpec] = &[KeySpec::one(2, KeyFlags::RW.union(KeyFlags::INSERT))];
 const DELETES: &[KeySpec] = &[KeySpec::one(2, RW_DELETE)];
@@ -30,8 +25,7 @@ const DELETES: &[KeySpec] = &[KeySpec::one(2, RW_DELETE)];
 const KEY_AND_GROUP: &[Arg] = &[Arg::key("key", 0), Arg::string("group")];
 const CONSUMER_ARGS: &[Arg] = &[Arg::key("key", 0), Arg::string("group"), Arg::string("consumer")];
 const ID: Arg = Arg::one_of("id-selector", &[Arg::string("id"), Arg::word("new-id", "$")]);
-const ENTRIES_READ: Arg =
-    Arg::integer("entriesread").display("entries-read").token("ENTRIESREAD").optional();
+const ENTRIES_READ: Arg = Arg::integer("entriesread").display("entries-read").token("ENTRIESREAD").optional();
 
 pub const XGROUP: Command = Command {
     name: "xgroup",
@@ -123,9 +117,10 @@ impl Options {
             } else if args.left() >= 2 && args.skip_word("ENTRIESREAD") {
                 options.entries_read = match args.next_i64()? {
                     -1 => None,
-                    count => Some(u64::try_from(count).map_err(|_| {
-                        Error::line("ERR value for ENTRIESREAD must be positive or -1")
-                    })?),
+                    count => Some(
+                        u64::try_from(count)
+                            .map_err(|_| Error::line("ERR value for ENTRIESREAD must be positive or -1"))?,
+                    ),
                 };
             } else {
                 return Err(help::syntax_error(call));

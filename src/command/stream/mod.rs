@@ -15,7 +15,7 @@ mod trim;
 
 use super::args::Args;
 use super::errors::{Error, echo};
-use super::spec::{Arg, Command, Flags, Group, KeyFlags, KeySpec};
+use super::spec::{Arg, Command, Flags, KeyFlags, KeySpec};
 use crate::keyspace::{Entry, Object, View};
 use crate::resp::reply::Reply;
 use crate::state::Server;
@@ -164,11 +164,8 @@ fn range_end(text: &[u8]) -> Result<Id, Error> {
 
 /// Consumes an option on what becomes of an entry's places in groups, if there is one.
 fn next_references(args: &mut Args<'_>) -> Option<References> {
-    let options = [
-        ("KEEPREF", References::Keep),
-        ("DELREF", References::Delete),
-        ("ACKED", References::Acknowledged),
-    ];
+    let options =
+        [("KEEPREF", References::Keep), ("DELREF", References::Delete), ("ACKED", References::Acknowledged)];
     options.into_iter().find_map(|(word, references)| args.skip_word(word).then_some(references))
 }
 

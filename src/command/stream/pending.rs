@@ -1,6 +1,8 @@
 //! What was delivered and not acknowledged: XPENDING, and XACK.
 
-use super::{READS, UPDATES, WRITE_FAST, all_ids, find, find_mut, no_key_or_group, range_end, range_start, reply_id};
+use super::{
+    READS, UPDATES, WRITE_FAST, all_ids, find, find_mut, no_key_or_group, range_end, range_start, reply_id,
+};
 use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::spec::{Arg, Command, Flags, Group as CommandGroup};

@@ -13,7 +13,7 @@ use crate::command::spec::{Arg, Begin, Command, Find, Flags, Group as CommandGro
 use crate::keyspace::View;
 use crate::resp::reply::{Proto, Reply};
 use crate::resp::scan::Request;
-use crate::types::stream::{Consumer, ConsumerId, Id, Stream};
+use crate::types::stream::{Consumer, ConsumerId, Id, Stream, StreamEntry};
 use smallvec::SmallVec;
 
 const KEYS: Find = Find::Range { last: -1, step: 1, limit: 2 };
@@ -305,7 +305,7 @@ fn serve_consumer(
         After::New if stream.entries.top_id().is_some_and(|top| top > last_id) => {
             begin_stream(out, key);
             let place = out.deferred();
-            let each = |entry| reply_entry(out, entry);
+            let each = |entry: StreamEntry<'_>| reply_entry(out, entry);
             let served = stream.deliver(reader.group, consumer, count, reader.no_ack, now_ms, each);
             out.finish_array(place, served);
             true
@@ -330,7 +330,9 @@ fn serve_history(
     let Stream { entries, groups } = stream;
     let Some(group) = groups.get_mut(group) else { return out.array(0) };
     let pending = |consumer: &Consumer| -> Vec<Id> {
-        above.next().map_or(Vec::new(), |start| consumer.pending().range(start..).take(count).copied().collect())
+        above
+            .next()
+            .map_or(Vec::new(), |start| consumer.pending().range(start..).take(count).copied().collect())
     };
     let ids = pending(group.consumer(consumer));
     out.array(ids.len());

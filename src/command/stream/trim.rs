@@ -16,8 +16,7 @@ const LIMIT_ALONE: Error =
     Error::line("ERR syntax error, LIMIT cannot be used without specifying a trimming strategy");
 const LIMIT_OF_EXACT: Error =
     Error::line("ERR syntax error, LIMIT cannot be used without the special ~ option");
-const NO_STRATEGY: Error =
-    Error::line("ERR syntax error, XTRIM must be called with a trimming strategy");
+const NO_STRATEGY: Error = Error::line("ERR syntax error, XTRIM must be called with a trimming strategy");
 
 /// Entries that an approximate trimming removes at most if it is not told: as many as this many full blocks
 /// hold, within the bounds below (Redis's figures).
@@ -26,12 +25,15 @@ const DEFAULT_LIMIT_BLOCKS: u64 = 100;
 const LIMIT_OF_UNLIMITED: u64 = 10_000;
 const MAX_DEFAULT_LIMIT: u64 = 1_000_000;
 
-pub(super) const STRATEGY: &[Arg] = &[
-    Arg::one_of("strategy", &[Arg::word("maxlen", "MAXLEN"), Arg::word("minid", "MINID").since("6.2.0")]),
-    Arg::one_of("operator", &[Arg::word("equal", "="), Arg::word("approximately", "~")]).optional(),
-    Arg::string("threshold"),
-    Arg::integer("count").token("LIMIT").optional().since("6.2.0"),
-];
+const STRATEGY: Arg =
+    Arg::one_of("strategy", &[Arg::word("maxlen", "MAXLEN"), Arg::word("minid", "MINID").since("6.2.0")]);
+const OPERATOR: Arg =
+    Arg::one_of("operator", &[Arg::word("equal", "="), Arg::word("approximately", "~")]).optional();
+const THRESHOLD: Arg = Arg::string("threshold");
+const LIMIT: Arg = Arg::integer("count").token("LIMIT").optional().since("6.2.0");
+
+/// The options of trimming in XADD, where that on references stands apart.
+pub(super) const TRIM: Arg = Arg::block("trim", &[STRATEGY, OPERATOR, THRESHOLD, LIMIT]).optional();
 
 pub const XTRIM: Command = Command {
     name: "xtrim",
@@ -43,11 +45,8 @@ pub const XTRIM: Command = Command {
     flags: Flags::WRITE,
     tips: &["nondeterministic_output"],
     keys: DELETES,
-    args: &[Arg::key("key", 0), Arg::block("trim", STRATEGY), REFERENCES.since("8.2.0")],
-    history: &[
-        ("6.2.0", "MINID and LIMIT."),
-        ("8.2.0", "KEEPREF, DELREF and ACKED."),
-    ],
+    args: &[Arg::key("key", 0), Arg::block("trim", &[STRATEGY, OPERATOR, THRESHOLD, LIMIT, REFERENCES])],
+    history: &[("6.2.0", "MINID and LIMIT."), ("8.2.0", "KEEPREF, DELREF and ACKED.")],
     reply: "the number of entries that were removed",
     handler: Some(xtrim),
     ..Command::NEW
@@ -72,11 +71,11 @@ pub(super) struct Trimming {
 impl TrimOptions {
     /// Consumes one option; `false` if the next argument is none of these.
     pub fn next(&mut self, args: &mut Args<'_>) -> Result<bool, Error> {
-        if let Some(references) = next_references(args) {
-            if self.references.replace(references).is_some() {
-                return Err(Error::Syntax);
+        if self.references.is_none() {
+            self.references = next_references(args);
+            if self.references.is_some() {
+                return Ok(true);
             }
-            return Ok(true);
         }
         if args.left() < 2 {
             return Ok(false);

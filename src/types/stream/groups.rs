@@ -60,13 +60,7 @@ pub struct Group {
 
 impl Group {
     pub fn new(last_id: Id, entries_read: Option<u64>) -> Group {
-        Group {
-            last_id,
-            entries_read,
-            pending: BTreeMap::new(),
-            consumers: Vec::new(),
-            by_name: Vec::new(),
-        }
+        Group { last_id, entries_read, pending: BTreeMap::new(), consumers: Vec::new(), by_name: Vec::new() }
     }
 
     fn slot(&self, id: ConsumerId) -> Option<&Consumer> {
@@ -110,7 +104,8 @@ impl Group {
             Ok(at) => return (self.by_name[at], false),
             Err(at) => at,
         };
-        let consumer = Consumer { name: name.into(), seen_ms: now_ms, active_ms: None, pending: BTreeSet::new() };
+        let consumer =
+            Consumer { name: name.into(), seen_ms: now_ms, active_ms: None, pending: BTreeSet::new() };
         // An empty place is looked for only if there is one.
         let is_full = self.consumers.len() == self.by_name.len();
         let free = if is_full { None } else { self.consumers.iter().position(Option::is_none) };

@@ -35,9 +35,10 @@ fn step() -> impl Strategy<Value = Step> {
         2 => id().prop_map(Numbering::Given),
     ];
     let keep = prop_oneof![(0_u64..30).prop_map(Keep::Length), id().prop_map(Keep::From)];
-    let trim = (keep, any::<bool>(), prop_oneof![Just(0_u64), 0_u64..20]).prop_map(
-        |(keep, approximate, limit)| Trim { keep, approximate, limit: if approximate { limit } else { 0 } },
-    );
+    let trim =
+        (keep, any::<bool>(), prop_oneof![Just(0_u64), 0_u64..20]).prop_map(|(keep, approximate, limit)| {
+            Trim { keep, approximate, limit: if approximate { limit } else { 0 } }
+        });
     prop_oneof![
         8 => (numbering, prop::collection::vec((text(), text()), 1..4))
             .prop_map(|(numbering, fields)| Step::Append(numbering, fields)),

@@ -8,8 +8,8 @@
 use super::with_key;
 use crate::command::call::Call;
 use crate::command::errors::Error;
-use crate::keyspace::{Entry, Object};
 use crate::keyspace::view::Mode;
+use crate::keyspace::{Entry, Object};
 use crate::types::stream::{Id, Stream};
 use sha1::{Digest as _, Sha1};
 
