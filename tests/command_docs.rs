@@ -47,6 +47,9 @@ const CHANGED: &[(&str, &str, &str)] = &[
     ("setnx", "deprecated_since", "7.2.0"),
     ("setnx", "doc_flags", "7.2.0"),
     ("shutdown", "arguments", "7.2.0"),
+    // KEEPREF, DELREF and ACKED.
+    ("xadd", "arguments", "8.2.0"),
+    ("xtrim", "arguments", "8.2.0"),
 ];
 
 struct Server {

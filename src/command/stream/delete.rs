@@ -95,10 +95,11 @@ fn ids(count: usize, args: Args<'_>) -> Result<Vec<Id>, Error> {
 
 fn xdelex(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let key = call.args.take()?;
+    let stream = find_mut(call.keys, key)?;
     let (references, count, args) = options(&mut call.args)?;
     let mut changes = 0;
     call.out.array(count);
-    match find_mut(call.keys, key)? {
+    match stream {
         None => (0..count).for_each(|_| call.out.integer(MISSING)),
         Some(stream) => {
             for id in ids(count, args)? {
@@ -138,10 +139,11 @@ pub const XACKDEL: Command = Command {
 
 fn xackdel(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let (key, group) = (call.args.take()?, call.args.take()?);
+    let stream = find_mut(call.keys, key)?;
     let (references, count, args) = options(&mut call.args)?;
     let mut changes = 0;
     call.out.array(count);
-    match find_mut(call.keys, key)?.filter(|stream| stream.groups.get(group).is_some()) {
+    match stream.filter(|stream| stream.groups.get(group).is_some()) {
         None => (0..count).for_each(|_| call.out.integer(MISSING)),
         Some(stream) => {
             for id in ids(count, args)? {
