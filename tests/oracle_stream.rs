@@ -137,7 +137,7 @@ impl Generator {
             self.references(out);
         }
         if self.chance(2) {
-            out.push(self.pick(&["MAXLEN", "MINID", "LIMIT", "bad", "ACKED"]));
+            out.push(self.pick(&["MAXLEN", "MINID", "LIMIT", "bad"]));
         }
     }
 
@@ -460,7 +460,7 @@ fn tree(reply: &[u8]) -> Tree {
 const TIME_FROM: i64 = 1_000_000_000_000;
 
 fn is_named(tree: &Tree, names: &[&str]) -> bool {
-    matches!(tree, Tree::Leaf(leaf) if leaf[0] == b'$' && names.contains(&text(leaf).as_str()))
+    matches!(tree, Tree::Leaf(leaf) if leaf[0] == b'$' && leaf[1] != b'-' && names.contains(&text(leaf).as_str()))
 }
 
 /// Makes equal what may differ.
@@ -480,7 +480,7 @@ fn leveled(tree: Tree, left_out: &[&str], is_pending: bool) -> Tree {
             while at + 1 < elements.len() {
                 if is_named(&elements[at], left_out) {
                     elements.drain(at..at + 2);
-                } else if is_named(&elements[at], &["idle", "seen-time"]) {
+                } else if is_named(&elements[at], &["idle", "inactive", "seen-time"]) {
                     elements[at + 1] = Tree::Leaf(b":time".to_vec());
                     at += 2;
                 } else {

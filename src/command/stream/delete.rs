@@ -29,7 +29,7 @@ pub const XDEL: Command = Command {
     arity: -3,
     flags: WRITE_FAST,
     keys: DELETES,
-    args: &[Arg::key("key", 0), Arg::string("ID").multiple()],
+    args: &[Arg::key("key", 0), Arg::string("id").multiple()],
     reply: "the number of entries that were deleted",
     handler: Some(xdel),
     ..Command::NEW
@@ -116,7 +116,7 @@ fn xdelex(call: &mut Call<'_, '_>) -> Result<(), Error> {
 
 /// Deletes an entry, unless it is still referred to and that matters.
 fn delete(stream: &mut Stream, id: Id, references: References) -> i64 {
-    if references == References::Acknowledged && stream.groups.refer_to(id) && stream.entries.contains(id) {
+    if references == References::Acknowledged && stream.groups.refer_to(id) {
         return STILL_REFERENCED;
     }
     if stream.entries.delete(id) { DELETED } else { MISSING }

@@ -19,7 +19,7 @@ pub const XACK: Command = Command {
     arity: -4,
     flags: WRITE_FAST,
     keys: UPDATES,
-    args: &[Arg::key("key", 0), Arg::string("group"), Arg::string("ID").multiple()],
+    args: &[Arg::key("key", 0), Arg::string("group"), Arg::string("id").multiple()],
     reply: "the number of entries that were pending",
     handler: Some(xack),
     ..Command::NEW

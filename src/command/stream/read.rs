@@ -21,7 +21,7 @@ const KEYS: Find = Find::Range { last: -1, step: 1, limit: 2 };
 const COUNT: Arg = Arg::integer("count").token("COUNT").optional();
 const BLOCK: Arg = Arg::integer("milliseconds").token("BLOCK").optional();
 const STREAMS: Arg =
-    Arg::block("streams", &[Arg::key("key", 0).multiple(), Arg::string("ID").multiple()]).token("STREAMS");
+    Arg::block("streams", &[Arg::key("key", 0).multiple(), Arg::string("id").multiple()]).token("STREAMS");
 
 pub const XREAD: Command = Command {
     name: "xread",
