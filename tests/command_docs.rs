@@ -49,6 +49,7 @@ const CHANGED: &[(&str, &str, &str)] = &[
     ("shutdown", "arguments", "7.2.0"),
     // KEEPREF, DELREF and ACKED.
     ("xadd", "arguments", "8.2.0"),
+    ("xclaim", "arguments", "7.2.0"),
     ("xgroup|create", "arguments", "7.2.0"),
     ("xgroup|createconsumer", "arguments", "7.2.0"),
     ("xgroup|delconsumer", "arguments", "7.2.0"),

@@ -91,7 +91,7 @@ fn xadd(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let key = call.args.take()?;
     let options = AddOptions::parse(&mut call.args, call.server)?;
     let left = call.args.left();
-    let Some(numbering) = options.numbering.filter(|_| left >= 2 && left % 2 == 0) else {
+    let Some(numbering) = options.numbering.filter(|_| left >= 2 && left.is_multiple_of(2)) else {
         return Err(Error::WrongArity(call.entry.full_name.clone()));
     };
     if numbering == Numbering::Given(Id::MIN) {

@@ -76,7 +76,7 @@ fn find_keys(request: Request<'_>, visit: &mut dyn FnMut(usize, KeyFlags)) {
         } else if args.skip_word("GROUP") {
             args.seek(args.position() + 2);
         } else if args.skip_word("STREAMS") {
-            if args.left() % 2 == 0 {
+            if args.left().is_multiple_of(2) {
                 let first = args.position();
                 (first..first + args.left() / 2).for_each(|position| visit(position, RO_ACCESS));
             }
@@ -172,7 +172,7 @@ fn parse<'a>(call: &mut Call<'a, '_>, of_group: bool) -> Result<Reading<'a>, Err
             return Err(Error::Syntax);
         }
     }
-    if args.left() % 2 != 0 {
+    if !args.left().is_multiple_of(2) {
         let (name, symbol) = (call.entry.spec.name, if of_group { '>' } else { '$' });
         return Err(Error::err(format_args!(
             "Unbalanced '{name}' list of streams: for each stream key an ID or '{symbol}' must be specified."

@@ -120,7 +120,7 @@ impl TrimOptions {
         if self.limit.is_some() && !self.approximate {
             return Err(LIMIT_OF_EXACT);
         }
-        let default_limit = || match server.config.stream_node_max_entries() as u64 {
+        let default_limit = || match server.config.stream_node_max_entries() {
             0 => LIMIT_OF_UNLIMITED,
             entries => entries.saturating_mul(DEFAULT_LIMIT_BLOCKS).min(MAX_DEFAULT_LIMIT),
         };

@@ -253,10 +253,10 @@ impl Groups {
 
     /// Bytes allocated.
     pub fn heap_bytes(&self) -> usize {
-        let group = |(name, group): (&Box<[u8]>, &Group)| {
-            name.len() + size_of::<Box<[u8]>>() + size_of::<Group>() + group.heap_bytes()
+        let bytes = |(name, group): (&[u8], &Group)| {
+            name.len() + size_of::<(Box<[u8]>, Group)>() + group.heap_bytes()
         };
-        self.0.iter().map(group).sum()
+        self.iter().map(bytes).sum()
     }
 }
 
