@@ -108,8 +108,9 @@ impl Generator {
     }
 
     fn trim(&mut self, out: &mut Vec<String>) {
-        if self.chance(20) {
-            self.references(out);
+        // ACKED is left to tests with a known outcome: Redis 8.2 stops at other blocks.
+        if self.has_references && self.chance(20) {
+            out.push(self.pick(&["KEEPREF", "DELREF"]));
         }
         let by_id = self.chance(50);
         out.push(if by_id { "MINID" } else { "MAXLEN" }.into());
@@ -132,9 +133,6 @@ impl Generator {
             out.push("LIMIT".into());
             let limit = if self.chance(90) { self.below(12).to_string() } else { self.pick(COUNTS) };
             out.push(limit);
-        }
-        if !approximate {
-            self.references(out);
         }
         if self.chance(2) {
             out.push(self.pick(&["MAXLEN", "MINID", "LIMIT", "bad"]));
@@ -411,8 +409,9 @@ impl Generator {
                 out
             }
             84 | 85 => vec!["XLEN".into(), self.pick(KEYS)],
-            86..88 => self.set_id(),
-            88..95 => self.info(),
+            // Redis 7.0 lets XSETID go below what was deleted.
+            86..88 if self.creates_consumers => self.set_id(),
+            86..95 => self.info(),
             95 => vec!["DEL".into(), self.pick(&["s", "t", "u"])],
             96 => vec!["COPY".into(), self.pick(&["s", "t"]), self.pick(&["u", "t"]), "REPLACE".into()],
             97 => {

@@ -213,16 +213,12 @@ impl Entries {
         deleted
     }
 
-    /// Deletes entries of one block, as `decide` says; the block is gone when none is left. Returns how many were
-    /// deleted, and whether the block is gone. The first ID is to be found anew by the caller.
-    pub(super) fn delete_in(&mut self, index: usize, decide: impl FnMut(Id) -> Decision) -> (u64, bool) {
+    /// Deletes entries of one block, as `decide` says. The block stays, even if none is left; the first ID is to
+    /// be found anew by the caller. Returns how many were deleted.
+    pub(super) fn delete_in(&mut self, index: usize, decide: impl FnMut(Id) -> Decision) -> u64 {
         let deleted = self.blocks.edit(index, |block| block.delete(decide)).unwrap_or(0) as u64;
         self.marks.length -= deleted;
-        let is_gone = self.blocks.get(index).is_some_and(|block| block.counts().0 == 0);
-        if is_gone {
-            self.blocks.remove(index);
-        }
-        (deleted, is_gone)
+        deleted
     }
 
     /// Removes a block with all its entries, of which there are `entries`.

@@ -55,7 +55,7 @@ impl Entries {
                 break;
             }
             let mut left = length;
-            let (deleted, is_gone) = self.delete_in(index, |id| {
+            let deleted = self.delete_in(index, |id| {
                 let enough = match trim.keep {
                     Keep::Length(most) => left <= most,
                     Keep::From(from) => id >= from,
@@ -71,9 +71,14 @@ impl Entries {
             });
             total += deleted;
             if !whole {
+                // A block of which only deleted entries are left stays, as in Redis.
                 break;
             }
-            index += !is_gone as usize;
+            if deleted == live {
+                self.remove_block(index, 0);
+            } else {
+                index += 1;
+            }
         }
         if total > 0 {
             self.find_first();
