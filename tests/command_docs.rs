@@ -69,6 +69,20 @@ const CHANGED: &[(&str, &str, &str)] = &[
     ("zrevrangebyscore", "arguments", "7.2.0"),
     ("zrevrank", "arguments", "7.2.0"),
     ("zrevrank", "arity", "7.2.0"),
+    // KEEPREF, DELREF and ACKED.
+    ("xadd", "arguments", "8.2.0"),
+    ("xclaim", "arguments", "7.2.0"),
+    ("xgroup|create", "arguments", "7.2.0"),
+    ("xgroup|createconsumer", "arguments", "7.2.0"),
+    ("xgroup|delconsumer", "arguments", "7.2.0"),
+    ("xgroup|destroy", "arguments", "7.2.0"),
+    ("xgroup|setid", "arguments", "7.2.0"),
+    ("xinfo|consumers", "arguments", "7.2.0"),
+    ("xinfo|stream", "arguments", "7.2.0"),
+    ("xreadgroup", "arguments", "7.2.0"),
+    ("xsetid", "arguments", "7.2.0"),
+    // As XADD.
+    ("xtrim", "arguments", "8.2.0"),
 ];
 
 struct Server {

@@ -194,8 +194,8 @@ set_max_listpack_value: memory(0, SIZE) = "64", Active, "Longest member of a com
 zset_max_listpack_entries | "zset-max-ziplist-entries": uint(0, I64) = "128", Active, "Members of a sorted set kept in the compact form.";
 zset_max_listpack_value | "zset-max-ziplist-value": memory(0, SIZE) = "64", Active, "Longest member of a compact sorted set.";
 hll_sparse_max_bytes: memory(0, SIZE) = "3000", Active, "Size up to which a HyperLogLog stays sparse.";
-stream_node_max_bytes: memory(0, SIZE) = "4096", TYPES, "Size of a stream's node; 0 is no limit.";
-stream_node_max_entries: uint(0, I64) = "100", TYPES, "Entries of a stream's node; 0 is no limit.";
+stream_node_max_bytes: memory(0, SIZE) = "4096", Active, "Size of a stream's node; 0 is no limit.";
+stream_node_max_entries: uint(0, I64) = "100", Active, "Entries of a stream's node; 0 is no limit.";
 list_max_ziplist_entries: obsolete() = "", NoEffect("list-max-listpack-size replaces it"), "Elements of a list kept in the compact form.";
 list_max_ziplist_value: obsolete() = "", NoEffect("list-max-listpack-size replaces it"), "Longest element of a compact list.";
 

@@ -27,6 +27,7 @@ use crate::types::list::List;
 use crate::types::packed::{self, Buffer};
 use crate::types::member::Member;
 use crate::types::sorted_set::SortedSet;
+use crate::types::stream::Stream;
 use crate::types::table::{Step, Table};
 use bytes::{Bytes, BytesMut};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
@@ -56,6 +57,7 @@ pub enum Object {
     SortedSet(Box<SortedSet>),
     /// A string of more than [`MAX_INLINE_BYTES`].
     String(Bytes),
+    Stream(Box<Stream>),
 }
 
 impl Object {
@@ -68,6 +70,7 @@ impl Object {
             Object::Set(table) => table.heap_bytes(),
             Object::SortedSet(set) => size_of::<SortedSet>() + set.heap_bytes(),
             Object::String(bytes) => bytes.len(),
+            Object::Stream(stream) => stream.heap_bytes(),
         };
         size_of::<Object>() + beyond
     }
@@ -75,7 +78,7 @@ impl Object {
     /// Asks the processor for memory on the way to an element.
     pub fn prefetch(&self, element: &[u8], step: Step) {
         match self {
-            Object::List(_) | Object::Packed(_) | Object::SortedSet(_) | Object::String(_) => {}
+            Object::List(_) | Object::Packed(_) | Object::SortedSet(_) | Object::Stream(_) | Object::String(_) => {}
             Object::Hash(hash) => hash.prefetch(element, step),
             Object::Set(table) => table.prefetch(element, step),
         }
@@ -89,6 +92,7 @@ impl Object {
             Object::Hash(hash) => hash.fields(),
             Object::Set(table) => table.len(),
             Object::SortedSet(set) => set.len(),
+            Object::Stream(stream) => stream.pieces(),
         }
     }
 }

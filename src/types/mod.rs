@@ -17,6 +17,7 @@ pub mod packed_hash;
 pub mod prefetch;
 pub mod sorted_set;
 pub mod table;
+pub mod stream;
 pub mod wheel;
 
 mod binary;

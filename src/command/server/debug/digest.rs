@@ -12,9 +12,10 @@ use crate::command::hash::value::HashRef;
 use crate::command::list;
 use crate::command::set::value::SetRef;
 use crate::command::sorted_set::value::SortedSetRef;
-use crate::keyspace::Entry;
 use crate::keyspace::view::Mode;
+use crate::keyspace::{Entry, Object};
 use crate::types::number;
+use crate::types::stream::{Id, Stream};
 use sha1::{Digest as _, Sha1};
 
 /// The numbers of the types in Redis.
@@ -23,6 +24,7 @@ const TYPE_LIST: u32 = 1;
 const TYPE_SET: u32 = 2;
 const TYPE_SORTED_SET: u32 = 3;
 const TYPE_HASH: u32 = 4;
+const TYPE_STREAM: u32 = 6;
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Digest([u8; 20]);
@@ -76,8 +78,22 @@ impl Digest {
                 self.add(&pair.0);
             }
         }
+        if let Some(Object::Stream(stream)) = entry.object() {
+            self.mix_stream(stream);
+        }
         if entry.deadline().is_some() {
             self.add(b"!!expire!!");
+        }
+    }
+
+    fn mix_stream(&mut self, stream: &Stream) {
+        self.mix(&TYPE_STREAM.to_be_bytes());
+        for entry in stream.entries.range(Id::MIN..=Id::MAX) {
+            self.mix(format!("{}.{}", entry.id.ms, entry.id.seq).as_bytes());
+            for (name, value) in entry.fields {
+                name.with(|bytes| self.mix(bytes));
+                value.with(|bytes| self.mix(bytes));
+            }
         }
     }
 
