@@ -34,6 +34,7 @@ pub const XGROUP: Command = Command {
     group: CommandGroup::Stream,
     complexity: "Depends on the subcommand.",
     arity: -2,
+    help: HELP,
     subcommands: &[
         Command {
             name: "create",
@@ -85,7 +86,7 @@ pub const XGROUP: Command = Command {
             handler: Some(destroy),
             ..BASE
         },
-        help::record(CommandGroup::Stream, "5.0.0", |call| help::reply(call, HELP)),
+        help::record(CommandGroup::Stream, "5.0.0"),
         Command {
             name: "setid",
             summary: "Sets the ID up to which a group has read.",

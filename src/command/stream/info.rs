@@ -24,6 +24,7 @@ pub const XINFO: Command = Command {
     group: CommandGroup::Stream,
     complexity: "Depends on the subcommand.",
     arity: -2,
+    help: HELP,
     subcommands: &[
         Command {
             name: "consumers",
@@ -48,7 +49,7 @@ pub const XINFO: Command = Command {
             handler: Some(groups),
             ..BASE
         },
-        help::record(CommandGroup::Stream, "5.0.0", |call| help::reply(call, HELP)),
+        help::record(CommandGroup::Stream, "5.0.0"),
         Command {
             name: "stream",
             summary: "Describes a stream, with FULL also its entries, groups and what is pending.",
