@@ -42,7 +42,6 @@ const REPLICATION: Effect = NoEffect("replication is not part of this version");
 const SCRIPTS: Effect = NoEffect("scripts are not part of this version");
 const TLS: Effect = NoEffect("TLS is not part of this version");
 const TRACKING: Effect = NoEffect("client-side caching is not part of this version");
-const TYPES: Effect = NoEffect("its data type is not part of this version");
 const AFFINITY: Effect = NoEffect("threads are placed by the operating system");
 const BACKGROUND: Effect = NoEffect("big values are always freed in the background");
 const DEFRAG: Effect = NoEffect("values are never moved to defragment memory");

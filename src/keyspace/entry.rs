@@ -24,8 +24,8 @@
 use super::access::Access;
 use crate::types::hash::Hash;
 use crate::types::list::List;
-use crate::types::packed::{self, Buffer};
 use crate::types::member::Member;
+use crate::types::packed::{self, Buffer};
 use crate::types::sorted_set::SortedSet;
 use crate::types::stream::Stream;
 use crate::types::table::{Step, Table};
@@ -78,7 +78,11 @@ impl Object {
     /// Asks the processor for memory on the way to an element.
     pub fn prefetch(&self, element: &[u8], step: Step) {
         match self {
-            Object::List(_) | Object::Packed(_) | Object::SortedSet(_) | Object::Stream(_) | Object::String(_) => {}
+            Object::List(_)
+            | Object::Packed(_)
+            | Object::SortedSet(_)
+            | Object::Stream(_)
+            | Object::String(_) => {}
             Object::Hash(hash) => hash.prefetch(element, step),
             Object::Set(table) => table.prefetch(element, step),
         }

@@ -175,10 +175,6 @@ impl Field {
         (1..=most).contains(&bits).then_some(Field { is_signed, bits })
     }
 
-    pub fn is_signed(self) -> bool {
-        self.is_signed
-    }
-
     pub fn bits(self) -> u32 {
         self.bits
     }
@@ -212,6 +208,20 @@ impl Field {
             Overflow::Wrap => Some(self.kept(value as u64)),
             Overflow::Saturate => Some(nearest as i64),
             Overflow::Fail => None,
+        }
+    }
+
+    /// The value to store for one that was given. To an unsigned field a negative number is a large one, as in C.
+    /// So is one to a signed field from which the field's highest value is more than 64 bits away: Redis takes the
+    /// difference modulo 2^64, and saturates at the wrong end.
+    pub fn fit_given(self, value: i64, overflow: Overflow) -> Option<i64> {
+        if !self.is_signed {
+            return self.fit(i128::from(value as u64), overflow);
+        }
+        let max = i64::MAX >> (64 - self.bits);
+        match overflow {
+            Overflow::Saturate if max.checked_sub(value).is_none() && self.bits < 64 => Some(max),
+            _ => self.fit(value.into(), overflow),
         }
     }
 
@@ -316,6 +326,12 @@ mod tests {
         assert_eq!(i64s.fit(over, Overflow::Wrap), Some(i64::MIN));
         assert_eq!(i64s.fit(over, Overflow::Saturate), Some(i64::MAX));
         assert_eq!(i64s.fit(over, Overflow::Fail), None);
+        assert_eq!(i64s.fit_given(i64::MIN, Overflow::Saturate), Some(i64::MIN));
+        // As Redis 7.0.15 and 8.2.3 answer.
+        let i3 = Field::new(true, 3).unwrap();
+        assert_eq!(i3.fit_given(i64::MIN, Overflow::Saturate), Some(3));
+        assert_eq!(i3.fit_given(i64::MIN + 3, Overflow::Saturate), Some(3));
+        assert_eq!(i3.fit_given(i64::MIN + 4, Overflow::Saturate), Some(-4));
         let u63s = Field::new(false, 63).unwrap();
         assert_eq!(u63s.fit(-1, Overflow::Wrap), Some(i64::MAX));
         assert_eq!(u63s.fit(-1, Overflow::Saturate), Some(0));

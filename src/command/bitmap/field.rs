@@ -167,11 +167,7 @@ impl Step {
                 out.integer(old);
                 return false;
             }
-            Action::Set(value, overflow) => {
-                // A negative number is a large one to an unsigned field, as in C.
-                let value = if field.is_signed() { value.into() } else { i128::from(value as u64) };
-                (field.fit(value, overflow), true)
-            }
+            Action::Set(value, overflow) => (field.fit_given(value, overflow), true),
             Action::Add(increment, overflow) => {
                 (field.fit(i128::from(old) + i128::from(increment), overflow), false)
             }
