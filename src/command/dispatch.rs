@@ -45,7 +45,7 @@ pub enum Resolved {
 }
 
 /// What is known of the request that comes next.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Following {
     Anything,
     /// It wants the same one lock in the same mode.
