@@ -24,6 +24,7 @@ pub mod keyspace;
 pub mod memory;
 pub mod observe;
 pub mod resp;
+pub mod script;
 pub mod server;
 pub mod state;
 pub mod types;

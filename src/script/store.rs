@@ -5,7 +5,7 @@
 //! to learn that all were forgotten.
 
 use super::flags::{self, FunctionFlags};
-use super::proof;
+use super::proof::{self, FindPlaces};
 use bytes::Bytes;
 use parking_lot::RwLock;
 use sha1::{Digest as _, Sha1};
@@ -100,11 +100,11 @@ impl Scripts {
         self.known.read().get(digest).cloned()
     }
 
-    /// Makes a script of a text, which is not known to the others yet.
+    /// Makes a script of a text, which is not known to the others yet. `places` finds the keys of commands.
     ///
     /// # Errors
     /// What is wrong with its first line.
-    pub fn prepare(&self, body: &[u8]) -> Result<Script, Vec<u8>> {
+    pub fn prepare(&self, body: &[u8], places: FindPlaces<'_>) -> Result<Script, Vec<u8>> {
         let (flags, code_at) = flags::of_script(body)?;
         let digest = digest(body);
         Ok(Script {
@@ -113,7 +113,7 @@ impl Scripts {
             body: Bytes::copy_from_slice(body),
             code_at,
             flags,
-            keeps_to_declared: proof::keeps_to_declared(&body[code_at..]),
+            keeps_to_declared: proof::keeps_to_declared(&body[code_at..], places),
             wanders: AtomicBool::new(false),
             is_loaded: AtomicBool::new(false),
             used: AtomicU64::new(0),
@@ -203,7 +203,7 @@ mod tests {
     use super::*;
 
     fn add(scripts: &Scripts, body: &str, loaded: bool) -> Arc<Script> {
-        let script = scripts.add(scripts.prepare(body.as_bytes()).unwrap(), loaded);
+        let script = scripts.add(scripts.prepare(body.as_bytes(), &|_, _| None).unwrap(), loaded);
         scripts.touch(&script);
         script
     }
