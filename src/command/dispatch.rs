@@ -4,17 +4,18 @@
 //! ([`resolve`]) so that the keys of all its requests can be fetched from memory before the first one runs.
 
 use super::args::Args;
-use super::call::Call;
+use super::call::{Call, Origin};
 use super::errors::{Error, echo};
+use super::inside;
 use super::keyspec;
-use super::spec::{Databases, Flags, Scope};
+use super::meter::Meter;
+use super::spec::{Flags, Scope};
 use super::table::{Entry, table};
 use crate::keyspace::View;
-use crate::keyspace::view::{Hashed, Mode};
+use crate::keyspace::view::Hashed;
 use crate::memory;
 use crate::resp::reply::Reply;
 use crate::resp::scan::Request;
-use crate::state::counters::WorkerCounters;
 use crate::state::pause::Paused;
 use crate::state::session::{Next, ReplyMode};
 use crate::state::{Server, Session};
@@ -122,40 +123,21 @@ struct Untimed {
 /// Runs requests of the connections of one worker.
 pub struct Dispatcher<'a> {
     pub server: &'a Server,
-    counters: &'a WorkerCounters,
-    clock: &'a quanta::Clock,
-    /// The clock's raw value at the end of the last command, so that one reading per command suffices.
-    last_raw: u64,
-    track_latency: bool,
-    latency_threshold_ms: i64,
+    meter: Meter<'a>,
     /// What the last command locked, if the next one is going to use it.
     view: Option<View<'a>>,
     /// The clock's raw value when it was locked.
     locked_raw: u64,
     untimed: Untimed,
-    /// From where on a command is noted in the slow log or as an event of latency.
-    notable_nanos: u64,
     now_ms: i64,
 }
 
 impl<'a> Dispatcher<'a> {
     /// For one batch of requests that happen now.
     pub fn new(server: &'a Server, worker: usize, clock: &'a quanta::Clock, now_ms: i64) -> Dispatcher<'a> {
-        let slower_than_micros = server.config.slowlog_log_slower_than();
-        let latency_threshold_ms = server.config.latency_monitor_threshold() as i64;
-        let slow = u64::try_from(slower_than_micros).map_or(u64::MAX, |micros| micros.saturating_mul(1000));
-        let late = match latency_threshold_ms as u64 {
-            0 => u64::MAX,
-            ms => ms.saturating_mul(1_000_000),
-        };
         Dispatcher {
             server,
-            counters: server.counters.worker(worker),
-            clock,
-            last_raw: clock.raw(),
-            track_latency: server.counters.track_latency.load(Ordering::Relaxed),
-            latency_threshold_ms,
-            notable_nanos: slow.min(late),
+            meter: Meter::new(server, worker, clock, now_ms),
             view: None,
             locked_raw: 0,
             untimed: Untimed::default(),
@@ -203,8 +185,7 @@ impl<'a> Dispatcher<'a> {
             }
         }
         self.call(session, out, request, entry, keys, following);
-        let held_nanos = self.clock.delta_as_nanos(self.locked_raw, self.last_raw);
-        if following == Following::Anything || held_nanos > MAX_HELD_NANOS {
+        if following == Following::Anything || self.meter.nanos_since(self.locked_raw) > MAX_HELD_NANOS {
             self.release();
         }
         Flow::Done
@@ -262,19 +243,13 @@ impl<'a> Dispatcher<'a> {
     #[cold]
     fn reject(&mut self, session: &mut Session, out: &mut Reply, entry: Option<&Entry>, error: &Error) {
         if let Some(entry) = entry {
-            self.counters.commands[entry.id].rejected.add(1);
+            self.meter.counters.commands[entry.id].rejected.add(1);
         }
         begin_reply(session);
         if !ends_silent(session) {
             out.error(error.reply());
         }
-        self.count_error(error);
-    }
-
-    #[cold]
-    fn count_error(&self, error: &Error) {
-        self.counters.totals.error_replies.add(1);
-        self.server.counters.count_error(&error.code());
+        self.meter.count_error(error);
     }
 
     /// Releases what the last command has left locked for the next one.
@@ -286,7 +261,7 @@ impl<'a> Dispatcher<'a> {
         }
         let Some(view) = &mut self.view else { return };
         let tally = view.finish();
-        let totals = &self.counters.totals;
+        let totals = &self.meter.counters.totals;
         if tally.hits.get() + tally.misses.get() > 0 {
             totals.keyspace_hits.add(tally.hits.get() as u64);
             totals.keyspace_misses.add(tally.misses.get() as u64);
@@ -304,31 +279,29 @@ impl<'a> Dispatcher<'a> {
         self.view = None;
     }
 
-    /// The view for a command: the one that is still locked if it fits, or else a new one.
+    /// Locks for a command: keeps what is still locked if it fits.
     #[inline]
-    fn view(
+    fn lock(
         &mut self,
         session: &Session,
         entry: &'static Entry,
         request: Request<'_>,
         keys: &'a [Hashed],
-    ) -> Result<&mut View<'a>, Error> {
-        let mode = if entry.is_write() { Mode::Exclusive } else { Mode::Shared };
-        let fits = match (&self.view, keys) {
-            (Some(view), [key]) => view.has_lock_of(session.db, key, mode),
-            _ => false,
-        };
-        if fits && let Some(view) = &mut self.view {
+    ) -> Result<(), Error> {
+        let mode = inside::mode(entry);
+        if let (Some(view), [key]) = (&mut self.view, keys)
+            && view.has_lock_of(session.db, key, mode)
+        {
             view.pass_on(keys);
-        } else {
-            self.release();
-            self.view = Some(match entry.spec.scope {
-                Scope::Keys => self.server.keyspace.lock_keys(session.db, self.now_ms, keys, mode),
-                _ => self.lock_more(session, entry, request, mode)?,
-            });
-            self.locked_raw = self.last_raw;
+            return Ok(());
         }
-        Ok(self.view.as_mut().expect("there is a view by now"))
+        self.release();
+        self.view = Some(match entry.spec.scope {
+            Scope::Keys => self.server.keyspace.lock_keys(session.db, self.now_ms, keys, mode),
+            _ => self.lock_more(session, entry, request)?,
+        });
+        self.locked_raw = self.meter.last_raw();
+        Ok(())
     }
 
     /// Locks for a command that locks otherwise than by its keys in the selected database.
@@ -337,28 +310,27 @@ impl<'a> Dispatcher<'a> {
         session: &Session,
         entry: &'static Entry,
         request: Request<'_>,
-        mode: Mode,
     ) -> Result<View<'a>, Error> {
         let keyspace: &'a crate::keyspace::Keyspace = &self.server.keyspace;
-        let (db, now_ms) = (session.db, self.now_ms);
+        let (db, now_ms, mode) = (session.db, self.now_ms, inside::mode(entry));
         Ok(match entry.spec.scope {
             Scope::Keys => unreachable!("locked by its keys"),
-            Scope::Nothing => keyspace.lock_nothing(db, now_ms),
+            Scope::Nothing | Scope::Walk | Scope::Survey(_) | Scope::Select => {
+                keyspace.lock_nothing(db, now_ms)
+            }
             Scope::Database => keyspace.lock_databases(db, now_ms, std::iter::once(db), mode),
             Scope::AllDatabases => keyspace.lock_databases(db, now_ms, 0..keyspace.databases(), mode),
             Scope::UsedDatabases => {
                 let used = (0..keyspace.databases()).filter(|db| keyspace.existing(*db).is_some());
                 keyspace.lock_databases(db, now_ms, used, mode)
             }
-            Scope::Custom(places) => {
-                let mut args = Args::new(request, entry.first_arg());
-                let mut found = Vec::new();
-                let databases = Databases { selected: db, count: keyspace.databases() };
-                places(&mut args, databases, &mut found)?;
+            Scope::Custom(_) => {
+                let places = inside::custom_places(keyspace, db, entry, request)?;
                 let places: SmallVec<[(usize, &[u8]); 4]> =
-                    found.into_iter().map(|(db, at)| (db, request.get(at))).collect();
+                    places.into_iter().map(|(db, at)| (db, request.get(at))).collect();
                 keyspace.lock_places(db, now_ms, &places, mode)
             }
+            Scope::Queued => keyspace.lock_footprint(db, now_ms, &transaction::footprint(keyspace, session)),
         })
     }
 
@@ -376,20 +348,21 @@ impl<'a> Dispatcher<'a> {
         begin_reply(session);
         session.client.last_command.store(entry.id as u32, Ordering::Relaxed);
         let before = out.len();
-        let server = self.server;
-        let result = match self.view(session, entry, request, keys) {
+        let result = match self.lock(session, entry, request, keys) {
             Err(error) => Err(error),
-            Ok(view) => {
+            Ok(()) => {
+                let (view, meter) = (self.view.as_mut().expect("it was just locked"), &mut self.meter);
                 view.touch = !session.no_touch;
-                let args = Args::new(request, entry.first_arg());
-                handler(&mut Call { args, keys: view, out, session, server, entry })
+                let (args, origin) = (Args::new(request, entry.first_arg()), Origin::Client);
+                let server = self.server;
+                handler(&mut Call { args, keys: view, out, session, server, entry, origin, meter })
             }
         };
         let failed = result.is_err();
         if let Err(error) = result {
             out.truncate(before);
             out.error(error.reply());
-            self.count_error(&error);
+            self.meter.count_error(&error);
         }
         if session.reply_mode != ReplyMode::On && ends_silent(session) {
             out.truncate(before);
@@ -397,10 +370,7 @@ impl<'a> Dispatcher<'a> {
         if session.next == Next::CloseNow {
             out.truncate(0);
         }
-        let client = &session.client;
-        client.count_command();
-        client.last_active_ms.store(self.now_ms, Ordering::Relaxed);
-        self.counters.totals.commands.add(1);
+        self.meter.count_command(session);
         self.untimed.calls += 1;
         self.untimed.failed += failed as u64;
         if following == Following::SameRequest
@@ -411,47 +381,14 @@ impl<'a> Dispatcher<'a> {
             return;
         }
         let nanos = self.time(entry);
-        if nanos >= self.notable_nanos {
-            self.note_slow(session, request, entry, nanos);
-        }
+        self.meter.note(session, request, entry, nanos);
     }
 
-    /// Reads the clock and counts the calls since it was last read, which were of this command. Returns the
-    /// nanoseconds of one.
+    /// Counts the calls since the clock was last read, which were of this command. Returns the nanoseconds of one.
     #[inline]
     fn time(&mut self, entry: &Entry) -> u64 {
-        let raw = self.clock.raw();
-        let together_nanos = self.clock.delta_as_nanos(std::mem::replace(&mut self.last_raw, raw), raw);
         let Untimed { calls, failed, .. } = std::mem::take(&mut self.untimed);
-        let nanos = if calls == 1 { together_nanos } else { together_nanos / calls };
-        self.counters.commands[entry.id].record(calls, nanos, failed, self.track_latency);
-        nanos
-    }
-
-    #[cold]
-    fn note_slow(&self, session: &Session, request: Request<'_>, entry: &Entry, nanos: u64) {
-        let micros = nanos / 1000;
-        let flags = entry.spec.flags;
-        // The command itself may have changed what counts as slow.
-        let slower_than_micros = self.server.config.slowlog_log_slower_than();
-        if self.latency_threshold_ms > 0 && micros as i64 / 1000 >= self.latency_threshold_ms {
-            let event = if flags.contains(Flags::FAST) { "fast-command" } else { "command" };
-            self.server.latency.add(event, self.now_ms / 1000, micros / 1000);
-        }
-        if slower_than_micros < 0
-            || (micros as i64) < slower_than_micros
-            || flags.contains(Flags::SKIP_SLOWLOG)
-        {
-            return;
-        }
-        let name = session.client.names.lock().name.clone();
-        self.server.slowlog.push(
-            self.now_ms / 1000,
-            micros,
-            entry.loggable(request),
-            &session.client.addr,
-            &name,
-        );
+        self.meter.time(entry, calls, failed)
     }
 }
 
