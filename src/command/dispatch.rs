@@ -11,6 +11,7 @@ use super::keyspec;
 use super::meter::Meter;
 use super::spec::{Flags, Scope};
 use super::table::{Entry, table};
+use super::transaction::{self, Queued};
 use crate::keyspace::View;
 use crate::keyspace::view::Hashed;
 use crate::memory;
@@ -178,11 +179,15 @@ impl<'a> Dispatcher<'a> {
         }
         let paused = self.server.pause.level();
         if paused != Paused::Nothing && !entry.spec.flags.contains(Flags::ALLOW_BUSY) {
-            let is_write = entry.is_write();
+            let is_write = entry.is_write() || flags(session, entry).intersects(Flags::WRITES);
             if paused == Paused::Everything || is_write {
                 self.release();
                 return Flow::Paused { is_write };
             }
+        }
+        if session.transaction.is_some() && !entry.spec.flags.contains(Flags::UNQUEUED) {
+            self.queue(session, out, request, entry, keys);
+            return Flow::Done;
         }
         self.call(session, out, request, entry, keys, following);
         if following == Following::Anything || self.meter.nanos_since(self.locked_raw) > MAX_HELD_NANOS {
@@ -191,10 +196,35 @@ impl<'a> Dispatcher<'a> {
         Flow::Done
     }
 
+    /// Queues a request behind MULTI.
+    fn queue(
+        &mut self,
+        session: &mut Session,
+        out: &mut Reply,
+        request: Request<'_>,
+        entry: &'static Entry,
+        keys: &[Hashed],
+    ) {
+        begin_reply(session);
+        match transaction::queue(self.server, session, entry, request, keys) {
+            Queued::Yes if ends_silent(session) => {}
+            Queued::Yes => out.simple("QUEUED"),
+            Queued::TooLarge => {
+                session.next = Next::CloseNow;
+                self.meter.counters.totals.query_buffer_disconnections.add(1);
+                tracing::warn!(
+                    "Closing client that reached max query buffer length: id={} qbuf={}",
+                    session.client.id,
+                    session.queued_bytes()
+                );
+            }
+        }
+    }
+
     /// Everything that can refuse a known command before it starts, in Redis's order.
     #[inline]
     fn gate(&self, session: &Session, entry: &'static Entry, request: Request<'_>) -> Result<(), Error> {
-        let flags = entry.spec.flags;
+        let flags = flags(session, entry);
         if !entry.spec.accepts(request.len()) || entry.spec.handler.is_none() {
             return Err(Error::WrongArity(entry.full_name.clone()));
         }
@@ -209,6 +239,9 @@ impl<'a> Dispatcher<'a> {
         }
         if !session.authenticated && !flags.contains(Flags::NO_AUTH) && self.server.needs_password() {
             return Err(Error::NoAuth);
+        }
+        if flags.contains(Flags::NO_MULTI) && session.transaction.is_some() {
+            return Err(Error::line("ERR Command not allowed inside a transaction"));
         }
         if flags.contains(Flags::DENYOOM) {
             let limit = self.server.config.maxmemory();
@@ -244,6 +277,13 @@ impl<'a> Dispatcher<'a> {
     fn reject(&mut self, session: &mut Session, out: &mut Reply, entry: Option<&Entry>, error: &Error) {
         if let Some(entry) = entry {
             self.meter.counters.commands[entry.id].rejected.add(1);
+        }
+        let aborted;
+        let mut error = error;
+        transaction::fail(session);
+        if entry.is_some_and(Entry::is_exec) {
+            aborted = transaction::abort(self.server, session, error);
+            error = &aborted;
         }
         begin_reply(session);
         if !ends_silent(session) {
@@ -353,6 +393,7 @@ impl<'a> Dispatcher<'a> {
             Ok(()) => {
                 let (view, meter) = (self.view.as_mut().expect("it was just locked"), &mut self.meter);
                 view.touch = !session.no_touch;
+                view.act_for(session.client.id);
                 let (args, origin) = (Args::new(request, entry.first_arg()), Origin::Client);
                 let server = self.server;
                 handler(&mut Call { args, keys: view, out, session, server, entry, origin, meter })
@@ -395,6 +436,18 @@ impl<'a> Dispatcher<'a> {
 impl Drop for Dispatcher<'_> {
     fn drop(&mut self) {
         self.release();
+    }
+}
+
+/// The command's flags; of EXEC, also those of the commands that it would run as far as they matter at the gate.
+#[inline]
+fn flags(session: &Session, entry: &Entry) -> Flags {
+    match &session.transaction {
+        Some(transaction) if entry.is_exec() => {
+            let queued = Flags::from_bits_retain(transaction.flags);
+            entry.spec.flags | queued.intersection(Flags::WRITES.union(Flags::DENYOOM))
+        }
+        _ => entry.spec.flags,
     }
 }
 

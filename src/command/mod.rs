@@ -28,3 +28,4 @@ pub mod spec;
 pub mod stream;
 pub mod string;
 pub mod table;
+pub mod transaction;

@@ -47,6 +47,8 @@ bitflags! {
         const SYSCMD = 1 << 22;
         /// Behind MULTI it is not queued. Clients do not see this.
         const UNQUEUED = 1 << 23;
+        /// Those of commands that change data, or may.
+        const WRITES = Self::WRITE.bits() | Self::MAY_REPLICATE.bits();
     }
 }
 

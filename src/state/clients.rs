@@ -4,6 +4,7 @@
 //! A connection writes its record after each turn with plain relaxed stores; others only read it, or raise
 //! its kill flag and wake it.
 
+use super::watch::WatchState;
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -65,6 +66,11 @@ pub struct Client {
     pub no_touch: AtomicBool,
     /// The connection is waiting for the end of a CLIENT PAUSE.
     pub paused: AtomicBool,
+    /// How many commands are queued for EXEC, -1 without MULTI.
+    pub multi: AtomicI64,
+    /// Memory of those, and of the list of watched keys.
+    pub multi_bytes: AtomicUsize,
+    pub watch: WatchState,
     /// Unix milliseconds of the last command.
     pub last_active_ms: AtomicI64,
     /// Number of the last command in the table, `u32::MAX` if there was none.
@@ -113,6 +119,9 @@ impl Client {
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
             paused: AtomicBool::new(false),
+            multi: AtomicI64::new(-1),
+            multi_bytes: AtomicUsize::new(0),
+            watch: WatchState::default(),
             last_active_ms: AtomicI64::new(now_ms),
             last_command: AtomicU32::new(u32::MAX),
             query_bytes: AtomicUsize::new(0),

@@ -11,6 +11,8 @@ pub mod pause;
 pub mod session;
 pub mod shutdown;
 pub mod switches;
+pub mod transaction;
+pub mod watch;
 
 pub use clients::{Client, Clients};
 pub use session::Session;
@@ -36,6 +38,7 @@ pub struct Server {
     pub program: String,
     pub keyspace: Keyspace,
     pub clients: Clients,
+    pub watchers: std::sync::Arc<watch::Watchers>,
     pub counters: Counters,
     pub slowlog: Slowlog,
     pub latency: LatencyMonitor,

@@ -59,7 +59,7 @@ impl Transaction {
         keys.clear();
         commands.clear();
         (*large_bytes, *flags, *failed) = (0, 0, false);
-        if self.heap_bytes() <= KEEP_BYTES {
+        if self.capacity_bytes() <= KEEP_BYTES {
             SPARE.set(Some(self));
         }
     }
@@ -121,11 +121,18 @@ impl Transaction {
         self.bytes.len() + self.large_bytes
     }
 
-    /// Memory of the queue.
-    pub fn heap_bytes(&self) -> usize {
-        size_of::<Transaction>()
-            + self.bytes.capacity()
-            + self.large_bytes
+    /// Memory of what is queued.
+    pub fn bytes(&self) -> usize {
+        self.args_bytes()
+            + self.large.len() * size_of::<Bytes>()
+            + self.spans.len() * size_of::<Span>()
+            + self.keys.len() * size_of::<KeyHash>()
+            + self.commands.len() * size_of::<Queued>()
+    }
+
+    /// Memory of the buffers.
+    fn capacity_bytes(&self) -> usize {
+        self.bytes.capacity()
             + self.large.capacity() * size_of::<Bytes>()
             + self.spans.capacity() * size_of::<Span>()
             + self.keys.capacity() * size_of::<KeyHash>()

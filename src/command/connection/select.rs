@@ -65,6 +65,7 @@ fn select(call: &mut Call<'_, '_>) -> Result<(), Error> {
 }
 
 fn reset(call: &mut Call<'_, '_>) -> Result<(), Error> {
+    call.session.discard(call.server);
     call.session.reset(!call.server.needs_password());
     call.out.set_proto(call.session.proto);
     call.out.simple("RESET");

@@ -42,7 +42,7 @@ fn discard(call: &mut Call<'_, '_>) -> Result<(), Error> {
     if call.session.transaction.is_none() {
         return Err(Error::line("ERR DISCARD without MULTI"));
     }
-    call.session.discard(&call.server.watchers);
+    call.session.discard(call.server);
     call.out.ok();
     Ok(())
 }
@@ -85,8 +85,9 @@ fn exec(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let Some(transaction) = call.session.transaction.take() else {
         return Err(Error::line("ERR EXEC without MULTI"));
     };
-    let is_dirty = call.session.is_dirty(call.keys.now_ms);
-    call.session.unwatch(&call.server.watchers);
+    let session = &*call.session;
+    let is_dirty = call.server.watchers.has_changed(&session.client, &session.watched, call.keys.now_ms);
+    call.session.unwatch(call.server);
     let result = if transaction.failed {
         Err(Error::line("EXECABORT Transaction discarded because of previous errors."))
     } else if is_dirty {

@@ -47,7 +47,7 @@ pub fn fail(session: &mut Session) {
 
 /// EXEC itself is refused, which ends the transaction. Returns the error that says so.
 pub fn abort(server: &Server, session: &mut Session, error: &Error) -> Error {
-    session.discard(&server.watchers);
+    session.discard(server);
     let line = error.reply();
     let reason = line.strip_prefix(b"ERR ").unwrap_or(&line);
     Error::Echo([b"EXECABORT Transaction discarded because of: ", reason].concat())

@@ -23,7 +23,7 @@ fn watch(call: &mut Call<'_, '_>) -> Result<(), Error> {
         return Err(Error::line("ERR WATCH inside MULTI is not allowed"));
     }
     for key in call.args.rest() {
-        call.session.watch(&call.server.watchers, call.keys, key);
+        call.session.watch(call.server, call.keys, key);
     }
     call.out.ok();
     Ok(())
@@ -39,7 +39,7 @@ pub const UNWATCH: Command = Command {
 };
 
 fn unwatch(call: &mut Call<'_, '_>) -> Result<(), Error> {
-    call.session.unwatch(&call.server.watchers);
+    call.session.unwatch(call.server);
     call.out.ok();
     Ok(())
 }

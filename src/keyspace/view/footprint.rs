@@ -112,7 +112,7 @@ impl View<'_> {
         let wanted = footprint.wanted(self.keyspace);
         let mut missing = false;
         for one in &wanted {
-            match self.mode_of(one.place()) {
+            match self.guard_at(one.place()).map(Guard::mode) {
                 Some(mode) if mode >= one.mode() => {}
                 Some(_) => return false,
                 None => missing = true,
@@ -132,15 +132,9 @@ impl View<'_> {
                 locked.insert(at, lock(keyspace, db as usize, shard as usize, *mode));
             }
         }
+        // Whoever has become interested in keys of these shards has done so before they were locked.
+        self.news.set_interest(keyspace.effects.interest());
         true
-    }
-
-    /// In which mode a shard is held.
-    fn mode_of(&self, place: (u32, u32)) -> Option<Mode> {
-        self.guard_at(place).map(|guard| match guard {
-            Guard::Shared(_) => Mode::Shared,
-            Guard::Exclusive(_) => Mode::Exclusive,
-        })
     }
 
     /// The next command of a transaction or script uses the view, in the database `db`.
