@@ -7,6 +7,7 @@ use crate::command::spec::{Arg, Command, Flags, Group, KeyFlags, KeySpec, Scope}
 use crate::keyspace::shard::BUCKET_BYTES;
 use crate::memory;
 use crate::resp::reply::Reply;
+use crate::keyspace::view::Mode;
 use crate::state::memory_use::{Excess, MemoryUse};
 use crate::types::number;
 

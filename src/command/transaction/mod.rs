@@ -9,7 +9,7 @@ mod queue;
 mod watch;
 
 pub use exec::footprint;
-pub use queue::{abort, fail, queue};
+pub use queue::{Queued, abort, fail, queue};
 
 use super::spec::{Command, Flags, Group, Scope};
 
