@@ -41,6 +41,21 @@ pub struct Place {
     pub key: Box<[u8]>,
 }
 
+/// A key that an observer wanted listed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Listed {
+    pub place: Place,
+    /// Who modified it.
+    pub by: Actor,
+}
+
+impl Listed {
+    /// The key of a change.
+    pub fn of(change: &Change<'_>) -> Listed {
+        Listed { place: Place { db: change.db, key: change.key.into() }, by: change.by }
+    }
+}
+
 /// All keys of a database have changed, or are going to while its locks are held.
 #[derive(Clone, Copy)]
 pub struct MassChange<'a> {
@@ -85,7 +100,7 @@ pub trait Observer: Send + Sync {
 
     /// Databases were emptied, or their contents exchanged. What has to be looked at when the command is done goes
     /// to `list`.
-    fn all_modified(&self, change: &MassChange<'_>, list: &mut Vec<Place>);
+    fn all_modified(&self, change: &MassChange<'_>, list: &mut Vec<Listed>);
 
     /// A key that `modified` wanted listed has expired in nobody's command: there is no view to list it.
     fn expired(&self, change: &Change<'_>);
@@ -93,7 +108,7 @@ pub trait Observer: Send + Sync {
     /// The command is done: these are the keys that `modified` wanted listed, in order, some maybe twice. Not
     /// called for [`Party::Waiters`]: they are served by [`View::take_listed`](super::View::take_listed). Called
     /// when the locks are released, before the command's reply is sent.
-    fn settled(&self, by: Actor, listed: &[Place]);
+    fn settled(&self, listed: &[Listed]);
 }
 
 /// Whom events are given to.
