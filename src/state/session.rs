@@ -38,6 +38,8 @@ pub struct Session {
     pub authenticated: bool,
     pub reply_mode: ReplyMode,
     pub no_touch: bool,
+    /// The client has subscriptions; see [`Session::set_subscriber`].
+    pub is_subscriber: bool,
     pub next: Next,
 }
 
@@ -50,6 +52,7 @@ impl Session {
             authenticated,
             reply_mode: ReplyMode::On,
             no_touch: false,
+            is_subscriber: false,
             next: Next::Continue,
         }
     }
@@ -74,6 +77,12 @@ impl Session {
     pub fn set_no_touch(&mut self, no_touch: bool) {
         self.no_touch = no_touch;
         self.client.no_touch.store(no_touch, Ordering::Relaxed);
+    }
+
+    /// Whether the client has subscriptions, which makes it one of class `pubsub`.
+    pub fn set_subscriber(&mut self, is_subscriber: bool) {
+        self.is_subscriber = is_subscriber;
+        self.client.is_subscriber.store(is_subscriber, Ordering::Relaxed);
     }
 
     /// RESET: everything as for a new connection, but for what the client library said of itself.
