@@ -12,7 +12,7 @@ use super::table::{Entry, table};
 use crate::keyspace::View;
 use crate::keyspace::view::{Hashed, Mode};
 use crate::memory;
-use crate::resp::reply::Reply;
+use crate::resp::reply::{Proto, Reply};
 use crate::resp::scan::Request;
 use crate::state::counters::WorkerCounters;
 use crate::state::pause::Paused;
@@ -135,6 +135,8 @@ pub struct Dispatcher<'a> {
     untimed: Untimed,
     /// From where on a command is noted in the slow log or as an event of latency.
     notable_nanos: u64,
+    /// Somebody watches by MONITOR.
+    monitored: bool,
     now_ms: i64,
 }
 
@@ -159,6 +161,7 @@ impl<'a> Dispatcher<'a> {
             view: None,
             locked_raw: 0,
             untimed: Untimed::default(),
+            monitored: !server.monitors.is_empty(),
             now_ms,
         }
     }
@@ -234,6 +237,9 @@ impl<'a> Dispatcher<'a> {
             if limit != 0 && memory::used_bytes() as u64 > limit {
                 return Err(Error::Oom);
             }
+        }
+        if session.is_subscriber || session.is_monitor {
+            return listener_gate(session, entry);
         }
         Ok(())
     }
@@ -376,11 +382,15 @@ impl<'a> Dispatcher<'a> {
         begin_reply(session);
         session.client.last_command.store(entry.id as u32, Ordering::Relaxed);
         let before = out.len();
-        let server = self.server;
+        let (server, monitored) = (self.server, self.monitored);
         let result = match self.view(session, entry, request, keys) {
             Err(error) => Err(error),
             Ok(view) => {
                 view.touch = !session.no_touch;
+                if monitored {
+                    // Under the locks: what is shown of one key is in the order in which it was done.
+                    show_monitors(server, session, entry, request);
+                }
                 let args = Args::new(request, entry.first_arg());
                 handler(&mut Call { args, keys: view, out, session, server, entry })
             }
@@ -391,7 +401,10 @@ impl<'a> Dispatcher<'a> {
             out.error(error.reply());
             self.count_error(&error);
         }
-        if session.reply_mode != ReplyMode::On && ends_silent(session) {
+        if session.reply_mode != ReplyMode::On
+            && ends_silent(session)
+            && !entry.spec.flags.contains(Flags::PUSHES)
+        {
             out.truncate(before);
         }
         if session.next == Next::CloseNow {
@@ -458,6 +471,27 @@ impl<'a> Dispatcher<'a> {
 impl Drop for Dispatcher<'_> {
     fn drop(&mut self) {
         self.release();
+    }
+}
+
+/// What clients that mostly listen may not do.
+#[cold]
+fn listener_gate(session: &Session, entry: &Entry) -> Result<(), Error> {
+    let flags = entry.spec.flags;
+    if session.is_subscriber && session.proto == Proto::Resp2 && !flags.contains(Flags::FOR_SUBSCRIBERS) {
+        return Err(Error::SubscriberMode(entry.full_name.clone()));
+    }
+    if session.is_monitor && (entry.is_write() || flags.contains(Flags::READONLY)) {
+        return Err(Error::ReplicaKeyspace);
+    }
+    Ok(())
+}
+
+/// Shows a command to those who watch.
+#[cold]
+fn show_monitors(server: &Server, session: &Session, entry: &Entry, request: Request<'_>) {
+    if !entry.spec.flags.intersects(Flags::SKIP_MONITOR.union(Flags::ADMIN)) {
+        server.monitors.show(&session.client, session.db, entry.loggable(request));
     }
 }
 

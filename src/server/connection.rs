@@ -133,6 +133,10 @@ impl Connection {
         .await;
         connection.serve().await;
         connection.worker.server.clients.remove(client.id);
+        connection.worker.server.pubsub.forget(&mut connection.session);
+        if connection.session.is_monitor {
+            connection.worker.server.monitors.remove(client.id);
+        }
         client.mailbox.close();
         let _ = connection.stream.shutdown().await;
         drop(connection);
@@ -673,6 +677,7 @@ impl Connection {
             + input.capacity()
             + args_bytes
             + large_bytes
+            + self.session.subscriptions.as_ref().map_or(0, |all| all.memory_bytes())
             + self.output.bytes();
         let before = client.memory_bytes.load(Ordering::Relaxed);
         if memory != before {

@@ -55,6 +55,8 @@ pub fn build(config: Config, config_file: Option<PathBuf>, log: Log, program: St
         slowlog,
         latency: LatencyMonitor::new(),
         pause: Default::default(),
+        pubsub: Default::default(),
+        monitors: Default::default(),
         shutdown: Shutdown::default(),
         listening: Default::default(),
         switches: Default::default(),

@@ -82,6 +82,10 @@ pub struct Client {
     pub paused: AtomicBool,
     /// The client has subscriptions.
     pub is_subscriber: AtomicBool,
+    /// The client watches by MONITOR.
+    pub is_monitor: AtomicBool,
+    /// How many channels, patterns and shard channels the client has subscribed to.
+    pub subscriptions: [AtomicUsize; 3],
     /// Unix milliseconds of the last command.
     pub last_active_ms: AtomicI64,
     /// Number of the last command in the table, `u32::MAX` if there was none.
@@ -133,6 +137,8 @@ impl Client {
             no_touch: AtomicBool::new(false),
             paused: AtomicBool::new(false),
             is_subscriber: AtomicBool::new(false),
+            is_monitor: AtomicBool::new(false),
+            subscriptions: Default::default(),
             last_active_ms: AtomicI64::new(now_ms),
             last_command: AtomicU32::new(u32::MAX),
             query_bytes: AtomicUsize::new(0),

@@ -8,7 +8,9 @@ pub mod counters;
 pub mod listening;
 pub mod mailbox;
 pub mod memory_use;
+pub mod monitors;
 pub mod pause;
+pub mod pubsub;
 pub mod session;
 pub mod shutdown;
 pub mod switches;
@@ -42,6 +44,8 @@ pub struct Server {
     pub slowlog: Slowlog,
     pub latency: LatencyMonitor,
     pub pause: pause::Pause,
+    pub pubsub: pubsub::PubSub,
+    pub monitors: monitors::Monitors,
     pub shutdown: shutdown::Shutdown,
     pub listening: listening::Listening,
     pub switches: switches::Switches,

@@ -1,6 +1,7 @@
 //! The state of one connection as far as commands read and change it.
 
 use super::clients::Client;
+use super::pubsub::Subscriptions;
 use crate::resp::reply::Proto;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -38,8 +39,12 @@ pub struct Session {
     pub authenticated: bool,
     pub reply_mode: ReplyMode,
     pub no_touch: bool,
+    /// None if there are none, as of most connections.
+    pub subscriptions: Option<Box<Subscriptions>>,
     /// The client has subscriptions; see [`Session::set_subscriber`].
     pub is_subscriber: bool,
+    /// The client watches by MONITOR.
+    pub is_monitor: bool,
     pub next: Next,
 }
 
@@ -52,7 +57,9 @@ impl Session {
             authenticated,
             reply_mode: ReplyMode::On,
             no_touch: false,
+            subscriptions: None,
             is_subscriber: false,
+            is_monitor: false,
             next: Next::Continue,
         }
     }
@@ -83,6 +90,12 @@ impl Session {
     pub fn set_subscriber(&mut self, is_subscriber: bool) {
         self.is_subscriber = is_subscriber;
         self.client.is_subscriber.store(is_subscriber, Ordering::Relaxed);
+    }
+
+    /// MONITOR, and its end.
+    pub fn set_monitor(&mut self, is_monitor: bool) {
+        self.is_monitor = is_monitor;
+        self.client.is_monitor.store(is_monitor, Ordering::Relaxed);
     }
 
     /// RESET: everything as for a new connection, but for what the client library said of itself.

@@ -8,6 +8,7 @@ use crate::command::spec::{Arg, Command};
 use crate::command::table::table;
 use crate::state::Client;
 use crate::state::clients::Transport;
+use crate::state::pubsub::Kind;
 use crate::types::number;
 use std::io::Write;
 use std::sync::atomic::Ordering::Relaxed;
@@ -116,12 +117,15 @@ fn write_line(text: &mut Vec<u8>, client: &Client, args_bytes: usize, now_ms: i6
     text.extend_from_slice(&names.name);
     let _ = write!(
         text,
-        " age={} idle={idle_secs} flags={} db={} sub=0 psub=0 ssub=0 multi=-1 watch=0 qbuf={} qbuf-free={} \
+        " age={} idle={idle_secs} flags={} db={} sub={} psub={} ssub={} multi=-1 watch=0 qbuf={} qbuf-free={} \
          argv-mem={args_bytes} multi-mem=0 rbs={reply_buffer_bytes} rbp={} obl={} oll={chunks} omem={beyond_bytes} \
          tot-mem={} events={} cmd={command} user=",
         client.age_secs(now_ms),
         flags(client),
         client.db.load(Relaxed),
+        client.subscriptions[Kind::Channel as usize].load(Relaxed),
+        client.subscriptions[Kind::Pattern as usize].load(Relaxed),
+        client.subscriptions[Kind::Shard as usize].load(Relaxed),
         client.query_bytes.load(Relaxed),
         client.query_free_bytes.load(Relaxed),
         client.reply_peak_bytes.load(Relaxed).min(reply_buffer_bytes),
@@ -147,6 +151,8 @@ fn write_line(text: &mut Vec<u8>, client: &Client, args_bytes: usize, now_ms: i6
 /// The letters of CLIENT LIST's `flags`.
 fn flags(client: &Client) -> String {
     let letters = [
+        (client.is_monitor.load(Relaxed), 'O'),
+        (client.is_subscriber.load(Relaxed), 'P'),
         (client.paused.load(Relaxed), 'b'),
         (client.transport == Transport::Unix, 'U'),
         (client.no_evict.load(Relaxed), 'e'),
