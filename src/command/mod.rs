@@ -18,6 +18,7 @@ pub mod help;
 pub mod hyperloglog;
 pub mod keyspec;
 pub mod list;
+pub mod pubsub;
 pub mod scanning;
 pub mod server;
 pub mod set;

@@ -18,7 +18,7 @@ use parking_lot::RwLock;
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use table::{ReadKeys, Readers};
 
 /// The channel on which a connection of protocol 2 gets the invalidations that are redirected to it.
@@ -39,18 +39,14 @@ bitflags! {
         const NOLOOP = 1 << 4;
         /// CLIENT CACHING was said of the next command.
         const CACHING = 1 << 5;
+        /// The client that was to be told instead is gone.
+        const BROKEN = 1 << 6;
     }
 }
 
 impl Modes {
     /// Whether what the client reads now is remembered.
-    #[inline]
     pub fn remembers(self) -> bool {
-        !self.is_empty() && self.remembers_when_on()
-    }
-
-    #[cold]
-    fn remembers_when_on(self) -> bool {
         self.contains(Modes::ON)
             && !self.contains(Modes::BCAST)
             && self.contains(Modes::OPTIN) <= self.contains(Modes::CACHING)
@@ -63,21 +59,9 @@ pub struct Tracker {
     client: Arc<Client>,
     modes: Modes,
     /// The client that is told instead; 0 is none.
-    pub redirect: u64,
-    is_broken: AtomicBool,
+    redirect: u64,
     /// Of broadcasting mode, in order.
     pub prefixes: Vec<Box<[u8]>>,
-}
-
-impl Tracker {
-    /// Whether the client that was to be told instead is gone.
-    pub fn is_broken(&self) -> bool {
-        self.is_broken.load(Ordering::Relaxed)
-    }
-
-    pub fn modes(&self) -> Modes {
-        self.modes
-    }
 }
 
 /// Whom a change concerns. Mostly a few.
@@ -136,11 +120,12 @@ impl Tracking {
         }
         let tracker = Arc::new(Tracker {
             client: client.clone(),
-            modes: (modes | Modes::ON) - Modes::CACHING,
+            modes,
             redirect,
-            is_broken: AtomicBool::new(false),
             prefixes: all,
         });
+        client.tracking.store(modes.bits(), Ordering::Relaxed);
+        client.redirect.store(redirect as i64, Ordering::Relaxed);
         let before = self.trackers.write().insert(client.id, tracker.clone());
         self.set_prefixes(client.id, Some(&tracker));
         if before.is_none() {
@@ -149,9 +134,11 @@ impl Tracking {
     }
 
     /// Tracks a client no more. What it has read is forgotten when it is invalidated.
-    pub fn disable(&self, effects: &Effects, client: u64) {
-        if self.trackers.write().remove(&client).is_some() {
-            self.set_prefixes(client, None);
+    pub fn disable(&self, effects: &Effects, client: &Client) {
+        if self.trackers.write().remove(&client.id).is_some() {
+            self.set_prefixes(client.id, None);
+            client.tracking.store(0, Ordering::Relaxed);
+            client.redirect.store(-1, Ordering::Relaxed);
             effects.leave(Party::Tracking);
         }
     }
@@ -245,7 +232,7 @@ impl Tracking {
             })
         });
         if !is_sent {
-            tracker.is_broken.store(true, Ordering::Relaxed);
+            tracker.client.tracking.fetch_or(Modes::BROKEN.bits(), Ordering::Relaxed);
             tracker.client.send(|mail| {
                 if mail.proto() == Proto::Resp3 {
                     mail.push(2);
