@@ -137,7 +137,12 @@ impl News {
     }
 
     #[cold]
-    fn all_modified(&self, keyspace: &Keyspace, databases: &[usize], concerns: &dyn Fn(usize, &[u8]) -> bool) {
+    fn all_modified(
+        &self,
+        keyspace: &Keyspace,
+        databases: &[usize],
+        concerns: &dyn Fn(usize, &[u8]) -> bool,
+    ) {
         let all = databases.len() == keyspace.databases();
         let change = MassChange { databases, all, concerns, by: self.by() };
         for (party, observer) in keyspace.effects.observers(self.interest()) {

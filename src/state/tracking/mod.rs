@@ -67,6 +67,9 @@ pub struct Tracker {
 /// Whom a change concerns. Mostly a few.
 type Trackers = SmallVec<[Arc<Tracker>; 4]>;
 
+/// Whom each prefix concerns.
+type Prefixes = BTreeMap<Box<[u8]>, Vec<Arc<Tracker>>>;
+
 /// All that is tracked.
 pub struct Tracking {
     clients: Arc<Clients>,
@@ -75,7 +78,7 @@ pub struct Tracking {
     /// `tracking-table-max-keys`; 0 is no limit.
     max_keys: AtomicUsize,
     /// Who is told of keys with this prefix.
-    prefixes: RwLock<BTreeMap<Box<[u8]>, Vec<Arc<Tracker>>>>,
+    prefixes: RwLock<Prefixes>,
     prefix_count: AtomicUsize,
 }
 
@@ -118,12 +121,7 @@ impl Tracking {
             all.sort();
             all.dedup();
         }
-        let tracker = Arc::new(Tracker {
-            client: client.clone(),
-            modes,
-            redirect,
-            prefixes: all,
-        });
+        let tracker = Arc::new(Tracker { client: client.clone(), modes, redirect, prefixes: all });
         client.tracking.store(modes.bits(), Ordering::Relaxed);
         client.redirect.store(redirect as i64, Ordering::Relaxed);
         let before = self.trackers.write().insert(client.id, tracker.clone());
@@ -246,11 +244,12 @@ impl Tracking {
     /// Tells those who have prefixes of the keys which have them.
     fn broadcast(&self, listed: &[Listed]) {
         // Of changes of one key by different clients, the last one counts, as in Redis.
-        let keys: BTreeMap<&[u8], u64> = listed.iter().map(|Listed { place, by }| (&*place.key, *by)).collect();
-        let mut concerned: Vec<(Box<[u8]>, Vec<Arc<Tracker>>)> = Vec::new();
+        let keys: BTreeMap<&[u8], u64> =
+            listed.iter().map(|Listed { place, by }| (&*place.key, *by)).collect();
+        let mut concerned = Prefixes::new();
         for (prefix, trackers) in &*self.prefixes.read() {
             if keys.keys().any(|key| key.starts_with(prefix)) {
-                concerned.push((prefix.clone(), trackers.clone()));
+                concerned.insert(prefix.clone(), trackers.clone());
             }
         }
         for (prefix, trackers) in concerned {

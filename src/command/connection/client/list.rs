@@ -135,7 +135,8 @@ fn write_line(text: &mut Vec<u8>, client: &Client, args_bytes: usize, now_ms: i6
         if output_bytes == 0 { "r" } else { "rw" },
     );
     text.extend_from_slice(&names.user);
-    let _ = write!(text, " redir={} resp={} lib-name=", client.redirect.load(Relaxed), client.resp.load(Relaxed));
+    let _ =
+        write!(text, " redir={} resp={} lib-name=", client.redirect.load(Relaxed), client.resp.load(Relaxed));
     text.extend_from_slice(&names.lib_name);
     text.extend_from_slice(b" lib-ver=");
     text.extend_from_slice(&names.lib_ver);

@@ -58,7 +58,8 @@ pub const TRACKINGINFO: Command = Command {
     ..BASE
 };
 
-const ANOTHER_MODE: &str = "before disabling tracking for this client, and then re-enabling it with a different mode.";
+const ANOTHER_MODE: &str =
+    "before disabling tracking for this client, and then re-enabling it with a different mode.";
 
 /// The options of CLIENT TRACKING.
 #[derive(Default)]
