@@ -3,13 +3,17 @@
 //! Commands see a [`View`]: the shards that their keys need, locked before they start, in one global order
 //! (database, shard). From the inside out: [`entry`] is one key with its value, [`shard`] a lock with its
 //! table and wheel, [`Keyspace`] all shards of all databases, [`view`] what a running command may touch,
-//! [`scan`] and [`expire`] the two walks that take one shard at a time.
+//! [`scan`] and [`expire`] the two walks that take one shard at a time, [`effects`] the place where others learn
+//! what happened to keys.
 //!
-//! Lock order: shards by (database, shard), nothing else inside. Whoever holds one shard without having
-//! asked for all at once never waits for another. `gate` sees to it wherever tests run, and `model` explores
-//! what it is good for. Knows nothing of commands, clients or replies.
+//! Lock order: the [`barrier`] (for whoever locks more than one shard), shards by (database, shard), inside only what
+//! [`effects`] are told to. Whoever holds one shard without having passed the barrier never waits for another. `gate`
+//! sees to it wherever tests run, and `model` explores what it is good for. Knows nothing of commands, clients or
+//! replies.
 
 pub mod access;
+mod barrier;
+pub mod effects;
 pub mod entry;
 pub mod expire;
 pub mod fields;
@@ -23,16 +27,19 @@ pub mod shard;
 pub mod view;
 
 pub use entry::{Entry, Kind, Object, StringRef, Type, Value};
-pub use view::{Deadline, View};
+pub use view::{Deadline, Footprint, View};
 
+use effects::Effects;
 use hash::{KeyHash, KeyHasher};
-use shard::{Common, Counts, Read, Shards, Table};
+use shard::{Common, Counts, Shards, Table};
 use std::sync::OnceLock;
 
 /// All databases of the server.
 pub struct Keyspace {
     databases: Box<[OnceLock<Shards>]>,
     common: Common,
+    barrier: barrier::Barrier,
+    effects: Effects,
     shards_per_database: usize,
 }
 
@@ -42,6 +49,8 @@ impl Keyspace {
         Keyspace {
             databases: (0..databases).map(|_| OnceLock::new()).collect(),
             common: Common { hasher: KeyHasher::new(shards), expiry: expire::Expiry::new(reapers) },
+            barrier: barrier::Barrier::new(),
+            effects: Effects::default(),
             shards_per_database: shards,
         }
     }
@@ -77,26 +86,13 @@ impl Keyspace {
 
     /// Keys, deadlines and sizes of a database, each shard at its own instant.
     pub fn counts(&self, database: usize) -> Counts {
-        let mut counts = Counts::default();
-        if let Some(shards) = self.existing(database) {
-            for index in 0..shards.len() {
-                counts.add(shards.shared(index).counts());
-            }
-        }
-        counts
+        self.lock_nothing(database, 0).survey(database)
     }
 
-    /// What a database takes beside its entries.
-    pub fn overhead(&self, database: usize) -> Overhead {
-        let mut overhead = Overhead::default();
-        if let Some(shards) = self.existing(database) {
-            for index in 0..shards.len() {
-                let shard = shards.shared(index);
-                overhead.table_bytes += shard.table_bytes();
-                overhead.wheel_bytes += shard.wheel_bytes();
-            }
-        }
-        overhead
+    /// Who wants to know what happens to keys.
+    #[inline]
+    pub fn effects(&self) -> &Effects {
+        &self.effects
     }
 
     pub fn expiry(&self) -> &expire::Expiry {

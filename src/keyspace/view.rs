@@ -1,16 +1,30 @@
 //! What one running command sees of the keyspace: the shards of its keys, locked until it is done.
 //!
 //! A view is made by [`Keyspace::lock_keys`] and its siblings, which take all locks at once in the global
-//! order; nothing is locked later. Expired keys are invisible here even before the wheel reaches them. The
-//! view also tallies what the command did to keys, for the statistics. Knows nothing of arguments or replies.
+//! order; nothing is locked later, except for a view that may grow. [`footprint`] is about views of several commands.
+//! Expired keys are invisible here even before the wheel reaches them. The view also tallies what the command did to
+//! keys, for the statistics, and tells those whom it concerns (see `news`). Knows nothing of arguments or replies.
+
+mod footprint;
+mod news;
+mod walk;
+
+pub use footprint::Footprint;
 
 use super::access::Access;
-use super::entry::{Entry, Value};
+use super::barrier::Passage;
+use super::effects::Expiring;
+use super::entry::{Entry, Type, Value};
 use super::hash::KeyHash;
-use super::shard::{Counts, ExclusiveShard, Expired, Read, Shards, SharedShard, is_expired};
+use super::shard::{
+    Counts, ExclusiveShard, Expired, Read, Shards, SharedShard, Side, Table, is_expired,
+};
 use super::{Garbage, Keyspace};
+use crate::types::events::Class;
+use news::News;
 use smallvec::SmallVec;
 use std::cell::Cell;
+use std::ops::Range;
 
 /// Keys that are asked for from memory before the commands that name them run.
 pub const MAX_FETCHED_AHEAD: usize = 512;
@@ -73,25 +87,15 @@ struct Locked<'a> {
 enum Held<'a> {
     Nothing,
     One(Locked<'a>),
-    /// In the global order.
-    Many(Vec<Locked<'a>>),
+    Many(Many<'a>),
 }
 
-/// Expired keys that a command met: rare, so the list is somewhere else.
-#[derive(Default)]
-struct Stale(Cell<Option<Box<StaleKeys>>>);
-
-/// Databases and keys in them.
-#[derive(Default)]
-struct StaleKeys(Vec<(usize, Box<[u8]>)>);
-
-impl Stale {
-    #[cold]
-    fn note(&self, db: usize, key: &[u8]) {
-        let mut list = self.0.take().unwrap_or_default();
-        list.0.push((db, key.into()));
-        self.0.set(Some(list));
-    }
+struct Many<'a> {
+    /// In the global order.
+    locked: Vec<Locked<'a>>,
+    /// In which mode further shards may be locked, by whoever has passed the barrier alone.
+    grows: Option<Mode>,
+    _passage: Passage<'a>,
 }
 
 /// Views are moved twice per command, which is cheap as long as it takes no call of `memcpy`.
@@ -110,12 +114,11 @@ pub struct View<'a> {
     /// Whether reads count as accesses (CLIENT NO-TOUCH).
     pub touch: bool,
     pub tally: Tally,
-    /// Expired keys that were met; removed when the locks are gone.
-    stale: Stale,
+    news: News,
 }
 
 /// How keys are to be locked.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Mode {
     Shared,
     Exclusive,
@@ -141,7 +144,8 @@ impl Keyspace {
             next_hint: Cell::new(0),
             touch: true,
             tally: Tally::default(),
-            stale: Stale::default(),
+            // Only now that the locks are held: who has become interested in their keys has done so before.
+            news: News::new(self.effects.interest()),
         }
     }
 
@@ -161,23 +165,35 @@ impl Keyspace {
                 let mut shards: SmallVec<[u32; 32]> = keys.iter().map(|key| key.hash.shard).collect();
                 shards.sort_unstable();
                 shards.dedup();
-                let view = Held::Many(shards.iter().map(|s| lock(self, db, *s as usize, mode)).collect());
+                let held = self.lock_all(shards.iter().map(|shard| (db, *shard as usize)), mode);
                 if keys.len() > MAX_FETCHED_AHEAD {
                     for key in keys {
-                        self.shards_of(&view, db, key.hash, |shard| shard.prefetch_bucket(key.hash));
+                        self.shards_of(&held, db, key.hash, |shard| shard.prefetch_bucket(key.hash));
                     }
                     for key in keys {
-                        self.shards_of(&view, db, key.hash, |shard| shard.prefetch_entry(key.hash));
+                        self.shards_of(&held, db, key.hash, |shard| shard.prefetch_entry(key.hash));
                     }
                 }
-                view
+                held
             }
         };
         self.view(db, now_ms, keys, held)
     }
 
+    /// Locks shards that are given in the global order, each once.
+    fn lock_all(&self, places: impl ExactSizeIterator<Item = (usize, usize)>, mode: Mode) -> Held<'_> {
+        let is_one = places.len() == 1;
+        let mut places = places.map(|(db, shard)| (db, shard, mode));
+        let locked = |(db, shard, mode)| lock(self, db, shard, mode);
+        if is_one && let Some(place) = places.next() {
+            return Held::One(locked(place));
+        }
+        let passage = self.barrier.shared();
+        Held::Many(Many { locked: places.map(locked).collect(), grows: None, _passage: passage })
+    }
+
     fn shards_of(&self, held: &Held<'_>, db: usize, hash: KeyHash, f: impl Fn(&dyn Prefetch)) {
-        if let Held::Many(all) = held
+        if let Held::Many(Many { locked: all, .. }) = held
             && let Ok(at) = all.binary_search_by_key(&(db as u32, hash.shard), |locked| locked.place)
         {
             match &all[at].guard {
@@ -193,8 +209,8 @@ impl Keyspace {
             keys.iter().map(|(db, key)| (*db, self.hash(key).shard as usize)).collect();
         places.sort_unstable();
         places.dedup();
-        let held = places.into_iter().map(|(db, shard)| lock(self, db, shard, mode)).collect();
-        self.view(db, now_ms, &[], Held::Many(held))
+        let held = self.lock_all(places.into_iter(), mode);
+        self.view(db, now_ms, &[], held)
     }
 
     /// Locks every shard of `databases`, which ascend.
@@ -205,11 +221,12 @@ impl Keyspace {
         databases: impl Iterator<Item = usize>,
         mode: Mode,
     ) -> View<'_> {
-        let held = databases
+        let passage = self.barrier.shared();
+        let locked = databases
             .flat_map(|db| (0..self.shards_per_database).map(move |shard| (db, shard)))
             .map(|(db, shard)| lock(self, db, shard, mode))
             .collect();
-        self.view(db, now_ms, &[], Held::Many(held))
+        self.view(db, now_ms, &[], Held::Many(Many { locked, grows: None, _passage: passage }))
     }
 }
 
@@ -230,18 +247,28 @@ impl<T: Read> Prefetch for T {
 }
 
 impl Guard<'_> {
-    #[inline]
-    fn find(&self, key: &[u8], hash: KeyHash) -> Option<&Entry> {
+    fn mode(&self) -> Mode {
         match self {
-            Guard::Shared(shard) => shard.find(key, hash),
-            Guard::Exclusive(shard) => shard.find(key, hash),
+            Guard::Shared(_) => Mode::Shared,
+            Guard::Exclusive(_) => Mode::Exclusive,
+        }
+    }
+}
+
+impl Read for Guard<'_> {
+    #[inline]
+    fn table(&self) -> &Table {
+        match self {
+            Guard::Shared(shard) => shard.table(),
+            Guard::Exclusive(shard) => shard.table(),
         }
     }
 
-    fn counts(&self) -> Counts {
+    #[inline]
+    fn side(&self) -> &Side {
         match self {
-            Guard::Shared(shard) => shard.counts(),
-            Guard::Exclusive(shard) => shard.counts(),
+            Guard::Shared(shard) => shard.side(),
+            Guard::Exclusive(shard) => shard.side(),
         }
     }
 }
@@ -266,13 +293,18 @@ impl<'a> View<'a> {
 
     #[inline]
     fn guard(&self, db: usize, hash: KeyHash) -> &Guard<'a> {
+        self.guard_at((db as u32, hash.shard)).unwrap_or_else(|| unlocked())
+    }
+
+    /// The shard at this place, if the view holds it.
+    #[inline]
+    fn guard_at(&self, place: (u32, u32)) -> Option<&Guard<'a>> {
         match &self.held {
-            Held::One(locked) if locked.place == (db as u32, hash.shard) => &locked.guard,
-            Held::Many(all) => match all.binary_search_by_key(&(db as u32, hash.shard), |l| l.place) {
-                Ok(at) => &all[at].guard,
-                Err(_) => unlocked(),
-            },
-            _ => unlocked(),
+            Held::One(locked) if locked.place == place => Some(&locked.guard),
+            Held::Many(Many { locked, .. }) => {
+                locked.binary_search_by_key(&place, |locked| locked.place).ok().map(|at| &locked[at].guard)
+            }
+            _ => None,
         }
     }
 
@@ -284,12 +316,22 @@ impl<'a> View<'a> {
     /// The entry of a key that has not expired, hash known.
     #[inline]
     fn live(&self, db: usize, key: &[u8], hash: KeyHash) -> Option<&Entry> {
-        let entry = self.guard(db, hash).find(key, hash)?;
+        let guard = self.guard(db, hash);
+        let entry = guard.find(key, hash)?;
         if is_expired(entry.deadline(), self.now_ms) {
-            self.stale.note(db, key);
+            self.news.met_expired(self.keyspace, db, key, guard.mode());
             return None;
         }
         Some(entry)
+    }
+
+    /// States that the command asked for a key that does not exist.
+    #[inline]
+    fn missed(&self, key: &[u8]) {
+        bump(&self.tally.misses);
+        if self.news.interest().in_events() {
+            self.news.missed(self.keyspace, self.db, key);
+        }
     }
 
     /// The entry of `key`: counts as a hit or a miss, and as an access.
@@ -303,7 +345,7 @@ impl<'a> View<'a> {
                     entry.set_access(entry.access().touched(self.now_ms));
                 }
             }
-            None => bump(&self.tally.misses),
+            None => self.missed(key),
         }
         found
     }
@@ -322,7 +364,10 @@ impl<'a> View<'a> {
     /// The entry of `key` without an access, but counted as a hit or a miss (EXISTS-like commands).
     pub fn probe(&self, key: &[u8]) -> Option<&Entry> {
         let found = self.peek(key);
-        bump(if found.is_some() { &self.tally.hits } else { &self.tally.misses });
+        match found {
+            Some(_) => bump(&self.tally.hits),
+            None => self.missed(key),
+        }
         found
     }
 
@@ -332,7 +377,7 @@ impl<'a> View<'a> {
         let (db, now_ms, hash) = (self.db, self.now_ms, self.hash(key));
         let entry = exclusive(&mut self.held, db, hash).find_mut(key, hash)?;
         if is_expired(entry.deadline(), now_ms) {
-            self.stale.note(db, key);
+            self.news.met_expired(self.keyspace, db, key, Mode::Exclusive);
             return None;
         }
         if self.touch {
@@ -347,15 +392,19 @@ impl<'a> View<'a> {
     pub fn update_fields(&mut self, key: &[u8]) -> Option<&mut Entry> {
         let (db, now_ms, hash) = (self.db, self.now_ms, self.hash(key));
         let shard = exclusive(&mut self.held, db, hash);
-        let fields = &self.tally.expired_fields;
-        let mut count = |expired| {
-            if let Expired::Fields(removed, _) = expired {
-                fields.set(fields.get() + removed as u32);
-            }
+        let (fields, news, keyspace) = (&self.tally.expired_fields, &self.news, self.keyspace);
+        let mut tell = |expired: Expired| {
+            let (removed, what) = match expired {
+                Expired::Key(_) => return,
+                Expired::Fields(removed, _) => (removed, Expiring::Fields),
+                Expired::AllFields(removed, _) => (removed, Expiring::AllFields),
+            };
+            fields.set(fields.get() + removed as u32);
+            news.expired(keyspace, db, key, what);
         };
-        let entry = shard.find_fresh(key, hash, now_ms, &mut count)?;
+        let entry = shard.find_fresh(key, hash, now_ms, &mut tell)?;
         if is_expired(entry.deadline(), now_ms) {
-            self.stale.note(db, key);
+            self.news.met_expired(self.keyspace, db, key, Mode::Exclusive);
             return None;
         }
         if self.touch {
@@ -394,6 +443,7 @@ impl<'a> View<'a> {
                 Deadline::Clear | Deadline::Keep => None,
             };
             shard.insert(Entry::new(key, value, deadline, Access::created(now_ms)), hash);
+            self.created(db, key);
             return;
         };
         let mut access = entry.access();
@@ -415,13 +465,55 @@ impl<'a> View<'a> {
         }
         if expired {
             bump(&self.tally.expired);
+            self.news.replaced_expired(self.keyspace, db, key);
+            self.created(db, key);
+        }
+    }
+
+    /// As [`View::set`], for a value that has nothing to do with the one before: tells that it was overwritten.
+    #[inline]
+    pub fn overwrite(&mut self, key: &[u8], value: Value<'_>, deadline: Deadline) {
+        if self.is_unobserved() {
+            self.set(key, value, deadline);
+        } else {
+            self.overwrite_observed(key, value, deadline);
+        }
+    }
+
+    #[cold]
+    fn overwrite_observed(&mut self, key: &[u8], value: Value<'_>, deadline: Deadline) {
+        let before = self.peek(key).map(Entry::value_type);
+        self.set(key, value, deadline);
+        let after = self.peek(key).map(Entry::value_type);
+        if let (Some(before), Some(after)) = (before, after) {
+            self.overwritten(self.db, key, before, after);
+        }
+    }
+
+    /// States that the value of a key, of type `before`, was replaced by one of type `after`.
+    pub fn overwritten(&self, db: usize, key: &[u8], before: Type, after: Type) {
+        self.event_in(db, Class::OVERWRITTEN, "overwritten", key);
+        if before != after {
+            self.event_in(db, Class::TYPE_CHANGED, "type_changed", key);
         }
     }
 
     /// Puts an entry into a locked database. Returns the one with the same key whose place it took.
     pub fn insert_in(&mut self, db: usize, entry: Entry) -> Option<Entry> {
         let hash = self.keyspace.hash(entry.key());
-        self.exclusive(db, hash).replace(entry, hash)
+        let key: SmallVec<[u8; 64]> = if self.is_unobserved() { SmallVec::new() } else { entry.key().into() };
+        let now_ms = self.now_ms;
+        let old = self.exclusive(db, hash).replace(entry, hash);
+        let (old, expired) = match old {
+            Some(old) if is_expired(old.deadline(), now_ms) => (None, Some(old)),
+            old => (old, None),
+        };
+        if let Some(expired) = expired {
+            bump(&self.tally.expired);
+            self.news.replaced_expired(self.keyspace, db, expired.key());
+        }
+        self.created(db, &key);
+        old
     }
 
     /// Takes `key` out of a locked database.
@@ -431,6 +523,7 @@ impl<'a> View<'a> {
         let entry = self.exclusive(db, hash).remove(key, hash)?;
         if is_expired(entry.deadline(), now_ms) {
             bump(&self.tally.expired);
+            self.news.replaced_expired(self.keyspace, db, key);
             return None;
         }
         Some(entry)
@@ -466,7 +559,7 @@ impl<'a> View<'a> {
         let all: &[Locked<'a>] = match &self.held {
             Held::Nothing => &[],
             Held::One(one) => std::slice::from_ref(one),
-            Held::Many(many) => many,
+            Held::Many(many) => &many.locked,
         };
         all.iter().filter(move |locked| locked.place.0 == db as u32).map(|locked| &locked.guard)
     }
@@ -488,22 +581,24 @@ impl<'a> View<'a> {
                     f(entry);
                 }
             };
-            match guard {
-                Guard::Shared(shard) => shard.entries().for_each(&mut visit),
-                Guard::Exclusive(shard) => shard.entries().for_each(&mut visit),
-            }
+            guard.entries().for_each(&mut visit);
         }
     }
 
-    /// Empties a locked database.
-    pub fn flush(&mut self, db: usize) -> Garbage {
+    /// Empties databases, as far as they are locked: others were never used.
+    pub fn flush(&mut self, databases: Range<usize>) -> Garbage {
+        let list: SmallVec<[usize; 16]> = databases.clone().collect();
+        self.tell_flush(&list);
+        let all: &mut [Locked<'a>] = match &mut self.held {
+            Held::Nothing => &mut [],
+            Held::One(one) => std::slice::from_mut(one),
+            Held::Many(many) => &mut many.locked,
+        };
         let mut tables = Vec::new();
-        if let Held::Many(all) = &mut self.held {
-            for locked in all.iter_mut().filter(|locked| locked.place.0 == db as u32) {
-                match &mut locked.guard {
-                    Guard::Exclusive(shard) => tables.push(shard.clear()),
-                    Guard::Shared(_) => panic!("a flush needs exclusive locks"),
-                }
+        for locked in all.iter_mut().filter(|locked| databases.contains(&(locked.place.0 as usize))) {
+            match &mut locked.guard {
+                Guard::Exclusive(shard) => tables.push(shard.clear()),
+                Guard::Shared(_) => panic!("a flush needs exclusive locks"),
             }
         }
         Garbage(tables)
@@ -514,7 +609,8 @@ impl<'a> View<'a> {
         if a == b {
             return;
         }
-        let Held::Many(all) = &mut self.held else { unlocked() };
+        let databases = (a, b);
+        let Held::Many(Many { locked: all, .. }) = &mut self.held else { unlocked() };
         let first = |db: usize| all.partition_point(|locked| locked.place.0 < db as u32);
         let (a, b) = (first(a.min(b)), first(a.max(b)));
         let (low, high) = all.split_at_mut(b);
@@ -524,6 +620,7 @@ impl<'a> View<'a> {
                 _ => panic!("swapping needs exclusive locks"),
             }
         }
+        self.tell_swap(databases.0, databases.1);
     }
 
     /// Whether a command that wants just this key of this database, in this mode, has its lock here.
@@ -541,14 +638,10 @@ impl<'a> View<'a> {
         self.next_hint.set(0);
     }
 
-    /// Releases the locks, then removes the expired keys that were met. Returns the tally.
+    /// Releases the locks, then does what was left for the end (see `news`). Returns the tally.
     #[inline]
     pub fn finish(&mut self) -> &Tally {
-        self.held = Held::Nothing;
-        if let Some(stale) = self.stale.0.take() {
-            let removed = self.keyspace.remove_expired(&stale.0, self.now_ms);
-            self.tally.expired.set(self.tally.expired.get() + removed);
-        }
+        self.unlock();
         &self.tally
     }
 }
@@ -558,10 +651,12 @@ impl<'a> View<'a> {
 fn exclusive<'h, 'a>(held: &'h mut Held<'a>, db: usize, hash: KeyHash) -> &'h mut ExclusiveShard<'a> {
     let guard = match held {
         Held::One(locked) if locked.place == (db as u32, hash.shard) => &mut locked.guard,
-        Held::Many(all) => match all.binary_search_by_key(&(db as u32, hash.shard), |l| l.place) {
-            Ok(at) => &mut all[at].guard,
-            Err(_) => unlocked(),
-        },
+        Held::Many(Many { locked: all, .. }) => {
+            match all.binary_search_by_key(&(db as u32, hash.shard), |l| l.place) {
+                Ok(at) => &mut all[at].guard,
+                Err(_) => unlocked(),
+            }
+        }
         _ => unlocked(),
     };
     match guard {
@@ -576,20 +671,6 @@ fn unlocked() -> ! {
 }
 
 impl Keyspace {
-    #[cold]
-    fn remove_expired(&self, keys: &[(usize, Box<[u8]>)], now_ms: i64) -> u32 {
-        let mut removed = 0;
-        for (db, key) in keys {
-            let hash = self.hash(key);
-            let mut shard = self.exclusive(self.shards(*db), hash.shard as usize);
-            if shard.find(key, hash).is_some_and(|entry| is_expired(entry.deadline(), now_ms)) {
-                shard.remove(key, hash);
-                removed += 1;
-            }
-        }
-        removed
-    }
-
     /// The shards of a database for walks that take one at a time.
     pub(super) fn exclusive<'a>(&'a self, shards: &'a Shards, index: usize) -> ExclusiveShard<'a> {
         shards.exclusive(index, &self.common)

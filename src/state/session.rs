@@ -1,6 +1,12 @@
 //! The state of one connection as far as commands read and change it.
 
+use super::Server;
 use super::clients::Client;
+use super::pubsub::Subscriptions;
+use super::tracking::Modes;
+use super::transaction::Transaction;
+use super::watch::WatchedKeys;
+use crate::keyspace::View;
 use crate::resp::reply::Proto;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -38,7 +44,18 @@ pub struct Session {
     pub authenticated: bool,
     pub reply_mode: ReplyMode,
     pub no_touch: bool,
+    /// None if there are none, as of most connections.
+    pub subscriptions: Option<Box<Subscriptions>>,
+    /// The client has subscriptions; see [`Session::set_subscriber`].
+    pub is_subscriber: bool,
+    /// The client watches by MONITOR.
+    pub is_monitor: bool,
+    /// How the client is tracked, for its own reads.
+    pub tracking: Modes,
     pub next: Next,
+    /// What was queued since MULTI.
+    pub transaction: Option<Box<Transaction>>,
+    pub watched: WatchedKeys,
 }
 
 impl Session {
@@ -50,9 +67,51 @@ impl Session {
             authenticated,
             reply_mode: ReplyMode::On,
             no_touch: false,
+            subscriptions: None,
+            is_subscriber: false,
+            is_monitor: false,
+            tracking: Modes::default(),
             next: Next::Continue,
+            transaction: None,
+            watched: WatchedKeys::default(),
         }
     }
+
+    /// Tells others how far the transaction has come.
+    pub fn publish_transaction(&self) {
+        let (commands, bytes) = match &self.transaction {
+            None => (-1, 0),
+            Some(transaction) => (transaction.len() as i64, transaction.bytes()),
+        };
+        self.client.multi.store(commands, Ordering::Relaxed);
+        self.client.multi_bytes.store(bytes + self.watched.heap_bytes(), Ordering::Relaxed);
+    }
+
+    /// Bytes of the arguments that wait for EXEC: a part of what the client has sent.
+    pub fn queued_bytes(&self) -> usize {
+        self.transaction.as_ref().map_or(0, |transaction| transaction.args_bytes())
+    }
+
+    /// WATCH: a key of the view's database, which the view has locked.
+    pub fn watch(&mut self, server: &Server, view: &View<'_>, key: &[u8]) {
+        server.watchers.watch(&self.client, &mut self.watched, view, key);
+        self.publish_transaction();
+    }
+
+    /// UNWATCH.
+    pub fn unwatch(&mut self, server: &Server) {
+        server.watchers.unwatch(&self.client, &mut self.watched, server.keyspace.effects());
+        self.publish_transaction();
+    }
+
+    /// DISCARD, or the end of the connection.
+    pub fn discard(&mut self, server: &Server) {
+        if let Some(transaction) = self.transaction.take() {
+            transaction.end();
+        }
+        self.unwatch(server);
+    }
+
     /// SELECT.
     pub fn select(&mut self, db: usize) {
         self.db = db;
@@ -74,6 +133,18 @@ impl Session {
     pub fn set_no_touch(&mut self, no_touch: bool) {
         self.no_touch = no_touch;
         self.client.no_touch.store(no_touch, Ordering::Relaxed);
+    }
+
+    /// Whether the client has subscriptions, which makes it one of class `pubsub`.
+    pub fn set_subscriber(&mut self, is_subscriber: bool) {
+        self.is_subscriber = is_subscriber;
+        self.client.is_subscriber.store(is_subscriber, Ordering::Relaxed);
+    }
+
+    /// MONITOR, and its end.
+    pub fn set_monitor(&mut self, is_monitor: bool) {
+        self.is_monitor = is_monitor;
+        self.client.is_monitor.store(is_monitor, Ordering::Relaxed);
     }
 
     /// RESET: everything as for a new connection, but for what the client library said of itself.

@@ -8,6 +8,7 @@ use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::generic::free_entry;
 use crate::keyspace::{Deadline, Entry, Kind, Object, Type, Value, View};
+use crate::types::events::Class;
 use crate::types::number;
 use crate::types::packed::{self, Buffer, Item};
 use crate::types::sorted_set::{Members, SortedSet};
@@ -416,19 +417,21 @@ pub fn store(
         Made::Large(set)
     };
     drop(sorted);
-    let old = call.keys.remove(key);
-    if count > 0 || old.is_some() {
-        call.keys.changed(1);
-    }
-    if let Some(old) = old {
+    if count == 0
+        && let Some(old) = call.keys.remove(key)
+    {
         free_entry(old);
+        call.keys.notify(Class::GENERIC, "del", key);
+        call.keys.changed(1);
     }
     if count > 0 {
         let value = match made {
             Made::Packed(ref bytes) => Value::Packed(Kind::PackedSortedSet, bytes),
             Made::Large(set) => Value::Object(Kind::SortedSet, Object::SortedSet(Box::new(set))),
         };
-        call.keys.set(key, value, Deadline::Clear);
+        call.keys.overwrite(key, value, Deadline::Clear);
+        call.keys.notify(Class::ZSET, call.entry.spec.name, key);
+        call.keys.changed(1);
     }
     call.out.integer(count as i64);
     Ok(())
