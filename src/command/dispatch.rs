@@ -9,14 +9,17 @@ use super::errors::{Error, echo};
 use super::inside;
 use super::keyspec;
 use super::meter::Meter;
+use super::scripting;
 use super::spec::{Flags, Scope};
 use super::table::{Entry, table};
 use super::transaction::{self, Queued};
 use crate::keyspace::View;
-use crate::keyspace::view::Hashed;
+use crate::keyspace::view::{Hashed, Mode};
+use crate::keyspace::Footprint;
 use crate::memory;
 use crate::resp::reply::{Proto, Reply};
 use crate::resp::scan::Request;
+use crate::script::Purpose;
 use crate::state::pause::Paused;
 use crate::state::session::{Next, ReplyMode};
 use crate::state::tracking::Modes;
@@ -100,7 +103,7 @@ pub fn hash_keys(server: &Server, resolved: Resolved, request: Request<'_>, keys
     match entry.single_key {
         Some(at) if at < request.len() => push(at),
         Some(_) => {}
-        None if matches!(entry.spec.scope, Scope::Keys) && !entry.spec.keys.is_empty() => {
+        None if matches!(entry.spec.scope, Scope::Keys | Scope::Script) && !entry.spec.keys.is_empty() => {
             let before = keys.len();
             let mut push = |at: usize, _| {
                 let key = request.get(at);
@@ -244,6 +247,9 @@ impl<'a> Dispatcher<'a> {
         if flags.contains(Flags::NO_MULTI) && session.transaction.is_some() {
             return Err(Error::line("ERR Command not allowed inside a transaction"));
         }
+        if self.server.scripting.is_busy() && !flags.contains(Flags::ALLOW_BUSY) {
+            return Err(self.busy());
+        }
         if flags.contains(Flags::DENYOOM) {
             let limit = self.server.config.maxmemory();
             if limit != 0 && memory::used_bytes() as u64 > limit {
@@ -254,6 +260,14 @@ impl<'a> Dispatcher<'a> {
             return listener_gate(session, entry);
         }
         Ok(())
+    }
+
+    #[cold]
+    fn busy(&self) -> Error {
+        match self.server.scripting.busy_with() {
+            Some(Purpose::Functions) => Error::BusyFunction,
+            Some(Purpose::Eval) | None => Error::BusyScript,
+        }
     }
 
     #[cold]
@@ -343,6 +357,9 @@ impl<'a> Dispatcher<'a> {
         self.release();
         self.view = Some(match entry.spec.scope {
             Scope::Keys => self.server.keyspace.lock_keys(session.db, self.now_ms, keys, mode),
+            Scope::Script if !scripting::may_wander(entry, request) => {
+                self.server.keyspace.lock_keys(session.db, self.now_ms, keys, mode)
+            }
             _ => self.lock_more(session, entry, request)?,
         });
         self.locked_raw = self.meter.last_raw();
@@ -375,7 +392,21 @@ impl<'a> Dispatcher<'a> {
                     places.into_iter().map(|(db, at)| (db, request.get(at))).collect();
                 keyspace.lock_places(db, now_ms, &places, mode)
             }
-            Scope::Queued => keyspace.lock_footprint(db, now_ms, &transaction::footprint(keyspace, session)),
+            Scope::Queued => {
+                let footprint = transaction::footprint(keyspace, session);
+                if footprint.is_open() {
+                    keyspace.lock_growing(db, now_ms, &footprint, Mode::Exclusive)
+                } else {
+                    keyspace.lock_footprint(db, now_ms, &footprint)
+                }
+            }
+            Scope::Script => {
+                let mut footprint = Footprint::default();
+                let mut hashed = Vec::new();
+                hash_keys(self.server, Resolved::Command(entry), request, &mut hashed);
+                hashed.iter().for_each(|key| footprint.add_key(db, key.hash, mode));
+                keyspace.lock_growing(db, now_ms, &footprint, mode)
+            }
         })
     }
 

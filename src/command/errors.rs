@@ -221,6 +221,13 @@ impl fmt::Display for Error {
                 );
             }
             Error::ReplicaKeyspace => "ERR Replica can't interact with the keyspace",
+            Error::NoScript => "NOSCRIPT No matching script. Please use EVAL.",
+            Error::BusyScript => {
+                "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."
+            }
+            Error::BusyFunction => {
+                "BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE."
+            }
             Error::ShutdownFailed => "ERR Errors trying to SHUTDOWN. Check logs.",
             Error::NoAuth => "NOAUTH Authentication required.",
             Error::HelloNoAuth => {

@@ -23,6 +23,7 @@ pub mod meter;
 pub mod pubsub;
 pub mod scanning;
 pub mod server;
+pub mod scripting;
 pub mod set;
 pub mod sorted_set;
 pub mod spec;

@@ -319,6 +319,8 @@ pub enum Scope {
     Select,
     /// What all the queued commands lock together, and the watched keys.
     Queued,
+    /// As [`Scope::Keys`]; but a script may turn out to touch others too.
+    Script,
 }
 
 /// Reads the arguments behind the command's name and appends, for each key that may be touched, its database and

@@ -2,7 +2,7 @@
 
 use super::spec::{Command, Flags, KeySpec, Scope};
 use super::{
-    bitmap, connection, generic, hash, hyperloglog, list, pubsub, server, set, sorted_set, stream, string,
+    bitmap, connection, generic, hash, hyperloglog, list, pubsub, scripting, server, set, sorted_set, stream, string,
     transaction,
 };
 use crate::resp::scan::Request;
@@ -64,6 +64,7 @@ const GROUPS: &[&[Command]] = &[
     stream::COMMANDS,
     generic::COMMANDS,
     transaction::COMMANDS,
+    scripting::COMMANDS,
     pubsub::COMMANDS,
     connection::COMMANDS,
     server::COMMANDS,

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ffi::c_int;
 use std::sync::Arc;
 use parking_lot::RwLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// The name of the only engine.
 pub const ENGINE: &str = "LUA";
@@ -52,6 +52,8 @@ pub struct Library {
     pub text: Bytes,
     pub code_at: usize,
     pub functions: Vec<Function>,
+    /// One of its functions was found to touch keys that were not declared, or to write.
+    pub wanders: AtomicBool,
 }
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -70,7 +72,7 @@ impl Library {
             return Err([b"Engine '", engine.as_slice(), b"' not found"].concat());
         }
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        Ok(Library { id, name, text: Bytes::copy_from_slice(text), code_at, functions: Vec::new() })
+        Ok(Library { id, name, text: Bytes::copy_from_slice(text), code_at, functions: Vec::new(), wanders: AtomicBool::new(false) })
     }
 
     pub fn code(&self) -> &[u8] {

@@ -11,17 +11,18 @@
 use super::token::{Token, tokens};
 use std::collections::HashMap;
 
-/// Where the keys of a command are among its arguments, the name counting as 0.
+/// Where keys of a command are among its arguments, the name counting as 0: from `first` to `last` (counted from the
+/// end if negative: -1 is the last) in steps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum KeyPlaces {
-    None,
-    /// From `first` to `last` (counted from the end if negative: -1 is the last) in steps.
-    Range { first: usize, last: i64, step: usize },
+pub struct KeyRange {
+    pub first: usize,
+    pub last: i64,
+    pub step: usize,
 }
 
 /// Finds the places of a command's keys by its name and, if that is known, its first argument. `None` if they
 /// depend on other arguments or the command does not exist.
-pub type FindPlaces<'a> = &'a dyn Fn(&[u8], Option<&[u8]>) -> Option<KeyPlaces>;
+pub type FindPlaces<'a> = &'a dyn Fn(&[u8], Option<&[u8]>) -> Option<Vec<KeyRange>>;
 
 /// Functions that may be given the table KEYS as first argument.
 const READERS: [&[u8]; 3] = [b"ipairs", b"pairs", b"unpack"];
@@ -282,16 +283,24 @@ impl<'a> Proof<'a> {
             Some([Token::Text(text)]) => Some(*text),
             _ => None,
         };
-        let KeyPlaces::Range { first, last, step } = (self.places)(name, first)? else { return Some(()) };
+        let ranges = (self.places)(name, first)?;
+        ranges.iter().all(|range| self.are_keys(&args, *range, locals)).then_some(())
+    }
+
+    /// Whether all arguments in these places are keys.
+    fn are_keys(&self, args: &[&[Token<'a>]], range: KeyRange, locals: &Locals<'a>) -> bool {
+        let KeyRange { first, last, step } = range;
         // The last argument may be several.
-        let is_open = matches!(args.last()?.last(), Some(Token::Sign(b")" | b"...")));
+        let is_open = matches!(args.last().and_then(|arg| arg.last()), Some(Token::Sign(b")" | b"...")));
         let is_key = |arg: &&[Token<'a>]| self.is_key(arg, locals);
         if is_open && (last < 0 || args.len() <= first.max(last.max(0) as usize)) {
-            return args.get(first..).unwrap_or_default().iter().all(is_key).then_some(());
+            // The open one may reach into these places from before them.
+            let first = first.min(args.len() - 1);
+            return args[first..].iter().all(is_key);
         }
         let last = if last < 0 { args.len() as i64 + last } else { last };
         let places = (first as i64..=last).step_by(step.max(1));
-        places.filter_map(|place| args.get(place as usize)).all(|arg| is_key(&arg)).then_some(())
+        places.filter_map(|place| args.get(place as usize)).all(is_key)
     }
 
     /// The arguments between the bracket at `open` and the one that closes it.
@@ -342,15 +351,15 @@ impl<'a> Proof<'a> {
 mod tests {
     use super::*;
 
-    fn places(name: &[u8], first: Option<&[u8]>) -> Option<KeyPlaces> {
-        let range = |first, last, step| Some(KeyPlaces::Range { first, last, step });
+    fn places(name: &[u8], first: Option<&[u8]>) -> Option<Vec<KeyRange>> {
+        let range = |first, last, step| Some(vec![KeyRange { first, last, step }]);
         match name.to_ascii_lowercase().as_slice() {
             b"get" | b"set" | b"incr" | b"expire" | b"zadd" => range(1, 1, 1),
             b"rename" => range(1, 2, 1),
             b"del" => range(1, -1, 1),
             b"mset" => range(1, -1, 2),
             b"object" => first.and(range(2, 2, 1)),
-            b"time" => Some(KeyPlaces::None),
+            b"time" => Some(Vec::new()),
             _ => None,
         }
     }

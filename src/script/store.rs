@@ -44,11 +44,6 @@ pub struct Script {
 }
 
 impl Script {
-    /// Whether it may run with just the keys locked that it declares.
-    pub fn is_tame(&self) -> bool {
-        self.keeps_to_declared || !self.wanders.load(Ordering::Relaxed)
-    }
-
     /// Whether it is not to be found any more.
     pub fn is_forgotten(&self) -> bool {
         self.forgotten.load(Ordering::Relaxed)

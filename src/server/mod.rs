@@ -25,6 +25,7 @@ use crate::observe::latency::LatencyMonitor;
 use crate::observe::log::Log;
 use crate::observe::slowlog::Slowlog;
 use crate::state::counters::Counters;
+use crate::state::scripting::Scripting;
 use crate::state::events::KeyspaceEvents;
 use crate::state::pubsub::PubSub;
 use crate::state::shutdown::{self, Shutdown};
@@ -64,6 +65,7 @@ pub fn build(config: Config, config_file: Option<PathBuf>, log: Log, program: St
         program,
         log,
         clients,
+        scripting: Scripting::new(workers),
         counters: Counters::new(workers, reapers, table::table().all.len()),
         slowlog,
         latency: LatencyMonitor::new(),

@@ -12,6 +12,7 @@ pub mod memory_use;
 pub mod monitors;
 pub mod pause;
 pub mod pubsub;
+pub mod scripting;
 pub mod session;
 pub mod shutdown;
 pub mod switches;
@@ -48,6 +49,7 @@ pub struct Server {
     pub clients: Arc<Clients>,
     pub watchers: Arc<watch::Watchers>,
     pub counters: Counters,
+    pub scripting: scripting::Scripting,
     pub slowlog: Slowlog,
     pub latency: LatencyMonitor,
     pub pause: pause::Pause,

@@ -1,0 +1,184 @@
+//! What EVAL and FCALL have in common: the locks of a script, its flags, one run of it.
+//!
+//! A script whose text shows that it touches no other keys runs with those locked that it declares, beside
+//! others. Any other script begins in the same way, but as soon as it asks for a key that is not locked, or is about
+//! to write, its run is given up, with nothing changed, and started again in a view that may grow; it is remembered
+//! of the script, which begins there from then on. So a script never has to be undone.
+
+use super::caller::ScriptCaller;
+use super::worker::Worker;
+use crate::command::call::{Call, Origin};
+use crate::command::errors::Error;
+use crate::command::inside;
+use crate::command::spec::{Begin, Find, KeyFlags, Scope};
+use crate::command::table::{Entry, table};
+use crate::keyspace::{Footprint, Keyspace};
+use crate::memory;
+use crate::resp::scan::Request;
+use crate::script::flags::FunctionFlags;
+use crate::script::proof::KeyRange;
+use crate::script::store::parse_digest;
+use crate::script::{Arguments, End, Purpose};
+use crate::state::Server;
+use std::ffi::c_int;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What to run.
+pub struct Errand<'a> {
+    pub purpose: Purpose,
+    /// As errors name it.
+    pub name: &'a str,
+    /// Its number in this worker's interpreter.
+    pub function: c_int,
+    pub keys: Request<'a>,
+    pub args: Request<'a>,
+    /// What it says of itself, if it says anything.
+    pub flags: Option<FunctionFlags>,
+    /// The command that runs it allows no writes.
+    pub read_only: bool,
+    pub keeps_to_declared: bool,
+    /// Set when it was found out that it needs a view that may grow.
+    pub wanders: &'a AtomicBool,
+}
+
+/// Runs a script or function for a command, and writes its result.
+pub fn run(call: &mut Call<'_, '_>, worker: &mut Worker, errand: &Errand<'_>) -> Result<(), Error> {
+    let is_out_of_memory = is_out_of_memory(call.server);
+    check_flags(errand, is_out_of_memory)?;
+    let (db, mode, before) = (call.session.db, inside::mode(call.entry), call.out.len());
+    let began = call.meter.begin_inside();
+    let end = loop {
+        let is_wandering = !errand.keeps_to_declared && errand.wanders.load(Ordering::Relaxed);
+        if is_wandering && call.origin == Origin::Client && !call.keys.may_grow() {
+            call.keys.start_again(&declared(&call.server.keyspace, db, errand, mode), mode);
+        }
+        let Call { args, keys, out, session, server, entry, origin, meter } = call;
+        // What is not shown to keep to its keys writes only where it could lock others.
+        let may_start_again = *origin == Origin::Client && !errand.keeps_to_declared && !keys.may_grow();
+        let mut caller = ScriptCaller {
+            keys,
+            session,
+            server,
+            entry,
+            meter,
+            request: args.request(),
+            errand,
+            is_read_only: errand.read_only || has(errand, FunctionFlags::NO_WRITES),
+            is_out_of_memory: is_out_of_memory && !has(errand, FunctionFlags::ALLOW_OOM),
+            may_start_again,
+            has_written: false,
+            slow: None,
+            started: std::time::Instant::now(),
+        };
+        let arguments =
+            Arguments { name: errand.name, function: errand.function, keys: errand.keys, args: errand.args };
+        let interpreter = worker.interpreter(errand.purpose);
+        let end = interpreter.run(&arguments, &mut caller, out);
+        let used_bytes = interpreter.used_bytes();
+        caller.end();
+        call.server.scripting.note_bytes(call.meter.worker(), errand.purpose, used_bytes);
+        call.session.db = db;
+        call.keys.turn_to(db);
+        if !matches!(end, End::Abandoned) {
+            break end;
+        }
+        call.out.truncate(before);
+        errand.wanders.store(true, Ordering::Relaxed);
+    };
+    call.meter.end_inside(began);
+    match end {
+        End::Failed(failure) if failure.is_counted => {
+            call.out.truncate(before);
+            call.out.error(&failure.line);
+            Ok(())
+        }
+        End::Failed(failure) => Err(Error::Echo(failure.line)),
+        End::Done | End::Abandoned => Ok(()),
+    }
+}
+
+fn has(errand: &Errand<'_>, flag: FunctionFlags) -> bool {
+    errand.flags.is_some_and(|flags| flags.contains(flag))
+}
+
+fn is_out_of_memory(server: &Server) -> bool {
+    let limit = server.config.maxmemory();
+    limit != 0 && memory::used_bytes() as u64 > limit
+}
+
+/// Whether what the script says of itself allows that it is run so and now. One that says nothing is looked at
+/// command by command.
+fn check_flags(errand: &Errand<'_>, is_out_of_memory: bool) -> Result<(), Error> {
+    let Some(flags) = errand.flags else { return Ok(()) };
+    if flags.contains(FunctionFlags::NO_WRITES) {
+        return Ok(());
+    }
+    if errand.read_only {
+        return Err(Error::line("ERR Can not execute a script with write flag using *_ro command."));
+    }
+    if is_out_of_memory && !flags.contains(FunctionFlags::ALLOW_OOM) {
+        return Err(Error::line(
+            "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'",
+        ));
+    }
+    Ok(())
+}
+
+/// The keys that are declared.
+fn declared(
+    keyspace: &Keyspace,
+    db: usize,
+    errand: &Errand<'_>,
+    mode: crate::keyspace::view::Mode,
+) -> Footprint {
+    let mut footprint = Footprint::default();
+    for key in errand.keys.iter() {
+        footprint.add_key(db, keyspace.hash(key), mode);
+    }
+    footprint
+}
+
+/// The script that a command runs, if this worker has it.
+fn script(entry: &Entry, request: Request<'_>) -> Option<Arc<crate::script::store::Script>> {
+    let first = (request.len() > 1).then(|| request.get(1))?;
+    Worker::with(|worker| match entry.spec.name {
+        "eval" | "eval_ro" => worker.compiled_text(first).cloned(),
+        "evalsha" | "evalsha_ro" => worker.compiled(&parse_digest(first)?).cloned(),
+        _ => None,
+    })
+}
+
+/// Whether a command's script is known to need a view that may grow.
+pub fn may_wander(entry: &Entry, request: Request<'_>) -> bool {
+    script(entry, request)
+        .is_some_and(|script| !script.keeps_to_declared && script.wanders.load(Ordering::Relaxed))
+}
+
+/// Whether a command's script is known to touch no keys but those that it declares.
+pub fn declares_all(entry: &Entry, request: Request<'_>) -> bool {
+    script(entry, request).is_some_and(|script| script.keeps_to_declared)
+}
+
+/// Where the keys of a command are: see [`crate::script::proof::FindPlaces`].
+pub fn key_places(name: &[u8], first: Option<&[u8]>) -> Option<Vec<KeyRange>> {
+    let mut entry = table().find(name)?;
+    if !entry.subcommands.is_empty() {
+        entry = entry.find_sub(first?)?;
+    }
+    let spec = entry.spec;
+    match spec.scope {
+        Scope::Nothing => return Some(Vec::new()),
+        Scope::Keys if spec.find_keys.is_none() => {}
+        _ => return None,
+    }
+    let range = |key: &crate::command::spec::KeySpec| {
+        let Begin::Index(first) = key.begin else { return None };
+        let Find::Range { last, step, limit: 0 | 1 } = key.find else { return None };
+        let is_whole = !key.flags.intersects(KeyFlags::INCOMPLETE | KeyFlags::VARIABLE_FLAGS | KeyFlags::NOT_KEY);
+        let last = if last < 0 { last as i64 } else { (first + last) as i64 };
+        let first = usize::try_from(first).ok()?;
+        is_whole.then_some(KeyRange { first, last, step: step.max(1) as usize })
+    };
+    spec.keys.iter().map(range).collect()
+}
