@@ -38,7 +38,9 @@ pub fn find(command: &str, custom: Option<&str>) -> Result<Templates, String> {
         "hotset" => ("SET key:000000000000 __value__".to_owned(), FILL_STRINGS),
         "hotget" => ("GET key:000000000000".to_owned(), FILL_STRINGS),
         "hotincr" => ("INCR ctr:000000000000".to_owned(), FILL_COUNTERS),
-        "multi5" => (format!("MULTI ;{} EXEC", " SET key:__rand__ __value__ ;".repeat(SETS_OF_MULTI)), FILL_STRINGS),
+        "multi5" => {
+            (format!("MULTI ;{} EXEC", " SET key:__rand__ __value__ ;".repeat(SETS_OF_MULTI)), FILL_STRINGS)
+        }
         "ping" => ("PING".to_owned(), FILL_STRINGS),
         "custom" => {
             let template = custom.ok_or("--command custom needs a --template")?;

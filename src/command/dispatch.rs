@@ -502,6 +502,9 @@ fn flags(session: &Session, entry: &Entry) -> Flags {
             entry.spec.flags | queued.intersection(Flags::WRITES.union(Flags::DENYOOM))
         }
         _ => entry.spec.flags,
+    }
+}
+
 /// What clients that mostly listen may not do.
 #[cold]
 fn listener_gate(session: &Session, entry: &Entry) -> Result<(), Error> {

@@ -5,9 +5,9 @@ use crate::command::errors::Error;
 use crate::command::help;
 use crate::command::spec::{Arg, Command, Flags, Group, KeyFlags, KeySpec, Scope};
 use crate::keyspace::shard::BUCKET_BYTES;
+use crate::keyspace::view::Mode;
 use crate::memory;
 use crate::resp::reply::Reply;
-use crate::keyspace::view::Mode;
 use crate::state::memory_use::{Excess, MemoryUse};
 use crate::types::number;
 

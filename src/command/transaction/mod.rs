@@ -27,5 +27,4 @@ const BASE: Command = Command {
     ..Command::NEW
 };
 
-pub const COMMANDS: &[Command] =
-    &[exec::DISCARD, exec::EXEC, exec::MULTI, watch::UNWATCH, watch::WATCH];
+pub const COMMANDS: &[Command] = &[exec::DISCARD, exec::EXEC, exec::MULTI, watch::UNWATCH, watch::WATCH];
