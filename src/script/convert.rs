@@ -201,6 +201,7 @@ impl<'a> Parser<'a> {
 }
 
 /// An error that a script ended with.
+#[derive(Debug)]
 pub struct Failure {
     /// Without the `-`.
     pub line: Vec<u8>,
@@ -323,34 +324,47 @@ impl Writer<'_> {
         } else if self.field_of("big_number", Kind::String) {
             self.out.big_number(&without_breaks(stack.bytes(-1).unwrap_or_default()));
             stack.pop(1);
-        } else if self.verbatim() {
-        } else if self.field_of("map", Kind::Table) {
-            let place = self.out.deferred();
-            let mut pairs = 0;
-            stack.push_nil();
-            while stack.next(-2) {
-                stack.push_copy(-2);
-                self.value();
-                self.value();
-                pairs += 1;
-            }
-            self.out.finish_map(place, pairs);
-            stack.pop(1);
-        } else if self.field_of("set", Kind::Table) {
-            let place = self.out.deferred();
-            let mut members = 0;
-            stack.push_nil();
-            while stack.next(-2) {
-                stack.pop(1);
-                stack.push_copy(-1);
-                self.value();
-                members += 1;
-            }
-            self.out.finish_set(place, members);
-            stack.pop(1);
-        } else {
+        } else if !(self.verbatim() || self.map() || self.set()) {
             self.array();
         }
+    }
+
+    /// Writes the table in the field `map` of the one on top, if there is one.
+    fn map(&mut self) -> bool {
+        if !self.field_of("map", Kind::Table) {
+            return false;
+        }
+        let place = self.out.deferred();
+        let mut pairs = 0;
+        self.stack.push_nil();
+        while self.stack.next(-2) {
+            self.stack.push_copy(-2);
+            self.value();
+            self.value();
+            pairs += 1;
+        }
+        self.out.finish_map(place, pairs);
+        self.stack.pop(1);
+        true
+    }
+
+    /// Writes the keys of the table in the field `set` of the one on top, if there is one.
+    fn set(&mut self) -> bool {
+        if !self.field_of("set", Kind::Table) {
+            return false;
+        }
+        let place = self.out.deferred();
+        let mut members = 0;
+        self.stack.push_nil();
+        while self.stack.next(-2) {
+            self.stack.pop(1);
+            self.stack.push_copy(-1);
+            self.value();
+            members += 1;
+        }
+        self.out.finish_set(place, members);
+        self.stack.pop(1);
+        true
     }
 
     /// Writes the table on top as text with a format, if it is one.

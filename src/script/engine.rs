@@ -178,19 +178,19 @@ impl Shared {
 fn check(stack: Stack) -> Result<(), Raise> {
     let shared = Shared::of(stack);
     let run = shared.run();
+    let ending = match (run.ending, &run.loading) {
+        (Some(ending), _) => ending,
+        (None, Some(Loading { until: Some(until), .. })) if Instant::now() > *until => Ending::TimedOut,
+        (None, Some(_)) => return Ok(()),
+        (None, None) => match run.caller.check() {
+            Verdict::GoOn => return Ok(()),
+            Verdict::Kill => Ending::Killed(run.purpose),
+        },
+    };
     if run.ending.is_none() {
-        let ending = match &run.loading {
-            Some(Loading { until: Some(until), .. }) if Instant::now() > *until => Ending::TimedOut,
-            Some(_) => return Ok(()),
-            None => match run.caller.check() {
-                Verdict::GoOn => return Ok(()),
-                Verdict::Kill => Ending::Killed(run.purpose),
-            },
-        };
         tracing::info!("{}", ending.message());
         shared.end(stack, ending);
     }
-    let ending = run.ending.unwrap_or(Ending::Abandoned);
     push_error(stack, ending.message().as_bytes());
     Err(Raise)
 }

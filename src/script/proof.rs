@@ -30,12 +30,6 @@ const READERS: [&[u8]; 3] = [b"ipairs", b"pairs", b"unpack"];
 /// Names with which a script could do what its text does not show.
 const FORBIDDEN: [&[u8]; 5] = [b"_G", b"load", b"loadstring", b"getfenv", b"setfenv"];
 
-/// Words with which a statement begins or a block ends: what stands before them is complete.
-const STATEMENT_WORDS: [&[u8]; 14] = [
-    b"local", b"if", b"for", b"while", b"return", b"function", b"repeat", b"do", b"break", b"end", b"else",
-    b"elseif", b"until", b"then",
-];
-
 /// Words behind which an expression stands.
 const EXPRESSION_WORDS: [&[u8]; 9] =
     [b"return", b"and", b"or", b"not", b"in", b"if", b"while", b"until", b"elseif"];
@@ -255,9 +249,8 @@ impl<'a> Proof<'a> {
                 Some(Token::Sign(b",")) => at = close + 2,
                 None | Some(Token::Sign(b";")) => return count,
                 Some(Token::Name(word)) => {
-                    let is_operator = matches!(word, b"and" | b"or");
-                    debug_assert!(!is_operator || !STATEMENT_WORDS.contains(&word));
-                    return if is_operator { 0 } else { count };
+                    // Any other word begins a statement, or ends the block.
+                    return if matches!(word, b"and" | b"or") { 0 } else { count };
                 }
                 _ => return 0,
             }

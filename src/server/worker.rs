@@ -28,6 +28,10 @@ pub struct Assignment {
     pub client: Arc<Client>,
 }
 
+/// Scripts may nest calls of C functions 200 deep (Lua's limit) with a buffer of 8 kB in each, and values of a few
+/// thousand levels are converted recursively. What is not used takes no memory.
+const STACK_BYTES: usize = 16 << 20;
+
 /// A worker's scratch space, used by whichever connection is running. Nothing in it outlives a turn.
 pub struct Scratch {
     pub read: Box<[u8]>,
@@ -58,7 +62,8 @@ pub fn start(
     server: Arc<Server>,
     assignments: mpsc::UnboundedReceiver<Assignment>,
 ) -> std::io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name(format!("worker-{id}")).spawn(move || {
+    let thread = std::thread::Builder::new().name(format!("worker-{id}")).stack_size(STACK_BYTES);
+    thread.spawn(move || {
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => {
