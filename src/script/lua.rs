@@ -361,16 +361,6 @@ impl Stack {
         unsafe { ffi::lua_setmetatable(self.l(), index) };
     }
 
-    /// Takes the table on top as environment of a Lua function.
-    pub fn set_environment(self, index: c_int) {
-        unsafe { ffi::lua_setfenv(self.l(), index) };
-    }
-
-    /// Joins the `n` strings on top.
-    pub fn concat(self, n: c_int) {
-        unsafe { ffi::lua_concat(self.l(), n) }
-    }
-
     /// Keeps the value on top in the registry; its number there.
     pub fn keep(self) -> c_int {
         unsafe { ffi::luaL_ref(self.l(), REGISTRY) }
@@ -448,10 +438,6 @@ impl Stack {
     /// Has `hook` called before each line of this thread and those it creates.
     pub fn hook_lines(self, hook: Hook) {
         unsafe { ffi::lua_sethook(self.l(), Some(hook), ffi::LUA_MASKLINE, 0) };
-    }
-
-    pub fn unhook(self) {
-        unsafe { ffi::lua_sethook(self.l(), None, 0, 0) };
     }
 
     /// The function at a level of the running calls, 0 being the one that runs.

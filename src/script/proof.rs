@@ -175,7 +175,7 @@ impl<'a> Proof<'a> {
                     let (names, end) = self.names(at + 1);
                     let values = if self.is_sign(end, "=") { self.key_values(end + 1) } else { 0 };
                     let is_all = values >= names.len();
-                    names.iter().for_each(|name| note(name, is_all));
+                    names.into_iter().for_each(|name| note(name, is_all));
                 }
                 Token::Name(b"for") => {
                     let (names, end) = self.names(at + 1);
@@ -185,13 +185,13 @@ impl<'a> Proof<'a> {
                         && self.is_name(end + 3, "KEYS")
                         && self.is_sign(end + 4, ")")
                         && self.is_name(end + 5, "do");
-                    for (number, name) in names.iter().enumerate() {
+                    for (number, name) in names.into_iter().enumerate() {
                         note(name, walks_keys && number == 1);
                     }
                 }
                 Token::Name(b"function") => {
                     let open = (at + 1..self.tokens.len()).find(|at| self.is_sign(*at, "("))?;
-                    self.names(open + 1).0.iter().for_each(|name| note(name, false));
+                    self.names(open + 1).0.into_iter().for_each(|name| note(name, false));
                 }
                 _ => {}
             }
@@ -204,7 +204,7 @@ impl<'a> Proof<'a> {
                 && !self.is_declared(at)
                 && self.is_assigned(at)
             {
-                locals.insert(name, false);
+                locals.insert(*name, false);
             }
         }
         Some(locals)
