@@ -63,14 +63,20 @@ fn messages_and_confirmations_to_the_byte_in_both_protocols() {
         assert_eq!(receive(&mut a), push(kind, &["message", "one", "hello"]));
         assert_eq!(receive(&mut a), push(kind, &["pmessage", "o*", "one", "hello"]));
         assert_eq!(receive(&mut a), push(kind, &["smessage", "one", "shard"]));
-        assert_eq!(ask(&mut b, &["PUBSUB", "NUMSUB", "one", "none"]), "*4\r\n$3\r\none\r\n:1\r\n$4\r\nnone\r\n:0\r\n");
+        assert_eq!(
+            ask(&mut b, &["PUBSUB", "NUMSUB", "one", "none"]),
+            "*4\r\n$3\r\none\r\n:1\r\n$4\r\nnone\r\n:0\r\n"
+        );
         assert_eq!(ask(&mut b, &["PUBSUB", "CHANNELS", "t*"]), "*1\r\n$3\r\ntwo\r\n");
         assert_eq!(ask(&mut b, &["PUBSUB", "NUMPAT"]), ":1\r\n");
         assert_eq!(ask(&mut b, &["PUBSUB", "SHARDCHANNELS"]), "*1\r\n$3\r\none\r\n");
         assert_eq!(ask(&mut b, &["PUBSUB", "SHARDNUMSUB", "one"]), "*2\r\n$3\r\none\r\n:1\r\n");
-        for (field, value) in
-            [("pubsub_clients", 1), ("pubsub_channels", 2), ("pubsub_patterns", 1), ("pubsubshard_channels", 1)]
-        {
+        for (field, value) in [
+            ("pubsub_clients", 1),
+            ("pubsub_channels", 2),
+            ("pubsub_patterns", 1),
+            ("pubsubshard_channels", 1),
+        ] {
             assert_eq!(info(&mut b, field), value, "{field}");
         }
         let list = text(&b.ask(&["CLIENT", "LIST", "TYPE", "pubsub"]));
@@ -115,9 +121,12 @@ fn own_messages_come_behind_the_reply() {
     let mut client = server.connect();
     client.ask(&["HELLO", "3"]);
     subscribe(&mut client, &["SUBSCRIBE", "c"]);
-    client.write(&[encode(&["PUBLISH", "c", "1"]), encode(&["PUBLISH", "c", "2"]), encode(&["ECHO", "x"])].concat());
+    client.write(
+        &[encode(&["PUBLISH", "c", "1"]), encode(&["PUBLISH", "c", "2"]), encode(&["ECHO", "x"])].concat(),
+    );
     let message = |word| push(b'>', &["message", "c", word]);
-    let expected = [":1\r\n".to_owned(), message("1"), ":1\r\n".to_owned(), message("2"), "$1\r\nx\r\n".to_owned()];
+    let expected =
+        [":1\r\n".to_owned(), message("1"), ":1\r\n".to_owned(), message("2"), "$1\r\nx\r\n".to_owned()];
     for part in expected {
         assert_eq!(receive(&mut client), part);
     }
@@ -211,7 +220,11 @@ fn all_subscribers_see_one_order_of_each_channel() {
                     let mut requests = Vec::new();
                     for number in sent..sent + batch {
                         for at in 0..CHANNELS {
-                            requests.extend(encode(&["PUBLISH", &channel(at), &format!("{publisher}:{number}")]));
+                            requests.extend(encode(&[
+                                "PUBLISH",
+                                &channel(at),
+                                &format!("{publisher}:{number}"),
+                            ]));
                         }
                     }
                     client.write(&requests);
@@ -337,9 +350,10 @@ fn monitor_shows_commands_but_no_secrets() {
     assert_eq!(ask(&mut monitor, &["MONITOR"]), "+OK\r\n");
     let list = text(&client.ask(&["CLIENT", "LIST"]));
     assert!(list.contains(" flags=O "), "{list}");
-    let addr = list.lines().find(|line| line.contains("cmd=client|list")).and_then(|line| {
-        line.split(' ').find_map(|field| field.strip_prefix("addr="))
-    });
+    let addr = list
+        .lines()
+        .find(|line| line.contains("cmd=client|list"))
+        .and_then(|line| line.split(' ').find_map(|field| field.strip_prefix("addr=")));
     let addr = addr.expect("an address");
     client.ask(&["select", "3"]);
     client.ask(&["Set", "k", "a \"b\"\n\u{0}"]);

@@ -545,7 +545,9 @@ impl<'a> View<'a> {
     #[inline]
     pub fn finish(&mut self) -> &Tally {
         self.held = Held::Nothing;
-        if let Some(stale) = self.stale.0.take() {
+        if let Some(stale) = self.stale.0.take()
+            && !self.keyspace.expiry().is_paused(self.now_ms)
+        {
             let removed = self.keyspace.remove_expired(&stale.0, self.now_ms);
             self.tally.expired.set(self.tally.expired.get() + removed);
         }

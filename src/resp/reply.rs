@@ -145,10 +145,12 @@ impl Reply {
         if self.chunks.is_empty() {
             return self.buf.into();
         }
-        self.parts().fold(Vec::with_capacity(self.len()), |mut all, part| {
-            all.extend_from_slice(part.as_slice());
-            all
-        }).into()
+        self.parts()
+            .fold(Vec::with_capacity(self.len()), |mut all, part| {
+                all.extend_from_slice(part.as_slice());
+                all
+            })
+            .into()
     }
 
     /// Appends what `other` holds, and shares its chunks.

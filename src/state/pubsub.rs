@@ -17,7 +17,6 @@ use bytes::Bytes;
 use crossbeam_utils::CachePadded;
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -116,9 +115,10 @@ impl Channels {
 
     /// How many listen to a channel. Who is being closed does not listen.
     fn listeners(&self, channel: &[u8]) -> usize {
-        self.shard(channel).lock().get(channel).map_or(0, |subscribers| {
-            subscribers.values().filter(|client| !client.is_killed()).count()
-        })
+        self.shard(channel)
+            .lock()
+            .get(channel)
+            .map_or(0, |subscribers| subscribers.values().filter(|client| !client.is_killed()).count())
     }
 
     /// The channels that somebody listens to.
@@ -361,9 +361,15 @@ mod tests {
         pubsub.subscribe(&mut b, Kind::Pattern, b"n*");
         pubsub.subscribe(&mut b, Kind::Shard, b"news");
         assert_eq!(pubsub.clients(), 2);
-        assert_eq!((pubsub.count(Kind::Channel), pubsub.count(Kind::Pattern), pubsub.count(Kind::Shard)), (1, 1, 1));
+        assert_eq!(
+            (pubsub.count(Kind::Channel), pubsub.count(Kind::Pattern), pubsub.count(Kind::Shard)),
+            (1, 1, 1)
+        );
         assert_eq!(pubsub.listeners(Kind::Channel, b"news"), 2);
-        assert_eq!((pubsub.publish(b"news", b"x"), pubsub.publish(b"never", b"y"), pubsub.publish(b"old", b"z")), (3, 1, 0));
+        assert_eq!(
+            (pubsub.publish(b"news", b"x"), pubsub.publish(b"never", b"y"), pubsub.publish(b"old", b"z")),
+            (3, 1, 0)
+        );
         assert_eq!(pubsub.publish_to_shard(b"news", b"s"), 1);
         assert_eq!(mail(&a), "*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$1\r\nx\r\n");
         assert_eq!(

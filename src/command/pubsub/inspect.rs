@@ -23,7 +23,14 @@ pub const PUBSUB: Command = Command {
     complexity: "Depends on the subcommand.",
     flags: Flags::empty(),
     help: HELP,
-    subcommands: &[CHANNELS, help::record(Group::PubSub, "6.2.0"), NUMPAT, NUMSUB, SHARDCHANNELS, SHARDNUMSUB],
+    subcommands: &[
+        CHANNELS,
+        help::record(Group::PubSub, "6.2.0"),
+        NUMPAT,
+        NUMSUB,
+        SHARDCHANNELS,
+        SHARDNUMSUB,
+    ],
     ..BASE
 };
 
