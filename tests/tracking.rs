@@ -146,7 +146,8 @@ fn drain(client: &mut Client, pong: &[u8], who: &str, received: &mut Vec<String>
 
 #[test]
 fn the_same_clients_are_told_the_same() {
-    let (mut ours, mut theirs) = (Side::new(Process::nuthatch(&OPTIONS)), Side::new(Process::redis(&OPTIONS)));
+    let (mut ours, mut theirs) =
+        (Side::new(Process::nuthatch(&OPTIONS)), Side::new(Process::redis(&OPTIONS)));
     let started = Instant::now();
     let mut seed: u64 = rand::rng().random();
     let mut told = 0;
@@ -260,7 +261,9 @@ impl Cache {
                 70..90 => self.ask(&["SET", &key, &number], None),
                 90..94 => self.ask(&["SET", &key, &number, "PX", "2"], None),
                 94..97 => self.ask(&["DEL", &key], None),
-                97..99 => self.ask(&["RENAME", &key, &format!("k{}", rng.random_range(0..CACHED_KEYS))], None),
+                97..99 => {
+                    self.ask(&["RENAME", &key, &format!("k{}", rng.random_range(0..CACHED_KEYS))], None)
+                }
                 _ if rng.random_range(0..50) == 0 => self.ask(&["FLUSHALL"], None),
                 _ => self.ask(&["INCR", &key], None),
             }

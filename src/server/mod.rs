@@ -29,6 +29,7 @@ use crate::state::events::KeyspaceEvents;
 use crate::state::pubsub::PubSub;
 use crate::state::shutdown::{self, Shutdown};
 use crate::state::tracking::Tracking;
+use crate::state::watch::Watchers;
 use crate::state::{Clients, Server, random_id};
 use pidfile::Pidfile;
 use std::path::PathBuf;
@@ -52,8 +53,11 @@ pub fn build(config: Config, config_file: Option<PathBuf>, log: Log, program: St
     let tracking = Arc::new(Tracking::new(clients.clone()));
     keyspace.effects().set_publisher(Arc::new(KeyspaceEvents::new(pubsub.clone())));
     keyspace.effects().set_observer(Party::Tracking, tracking.clone());
+    let watchers = Arc::new(Watchers::default());
+    keyspace.effects().set_observer(Party::Watchers, watchers.clone());
     Server {
         keyspace,
+        watchers,
         config,
         config_file,
         executable,

@@ -6,6 +6,7 @@
 
 use super::mailbox::{Mailbox, Put};
 use super::wake;
+use super::watch::WatchState;
 use crate::resp::reply::Reply;
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
@@ -84,6 +85,11 @@ pub struct Client {
     pub redirect: AtomicI64,
     /// The connection is waiting for the end of a CLIENT PAUSE.
     pub paused: AtomicBool,
+    /// How many commands are queued for EXEC, -1 without MULTI.
+    pub multi: AtomicI64,
+    /// Memory of those, and of the list of watched keys.
+    pub multi_bytes: AtomicUsize,
+    pub watch: WatchState,
     /// The client has subscriptions.
     pub is_subscriber: AtomicBool,
     /// The client watches by MONITOR.
@@ -142,6 +148,9 @@ impl Client {
             tracking: AtomicU8::new(0),
             redirect: AtomicI64::new(-1),
             paused: AtomicBool::new(false),
+            multi: AtomicI64::new(-1),
+            multi_bytes: AtomicUsize::new(0),
+            watch: WatchState::default(),
             is_subscriber: AtomicBool::new(false),
             is_monitor: AtomicBool::new(false),
             subscriptions: Default::default(),

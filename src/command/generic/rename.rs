@@ -122,18 +122,13 @@ impl<'a> CopyOptions<'a> {
             if args.skip_word("REPLACE") {
                 options.replace = true;
             } else if args.skip_word("DB") {
-                options.db = next_database(args, databases)?;
+                options.db = databases.next(args)?;
             } else {
                 return Err(Error::Syntax);
             }
         }
         Ok(options)
     }
-}
-
-fn next_database(args: &mut Args<'_>, databases: Databases) -> Result<usize, Error> {
-    let db = usize::try_from(args.next_i32()?).ok();
-    db.filter(|db| *db < databases.count).ok_or(Error::DbIndexOutOfRange)
 }
 
 fn databases(call: &Call<'_, '_>) -> Databases {
@@ -181,7 +176,7 @@ pub const MOVE: Command = Command {
     scope: Scope::Custom(|args, databases, places| {
         let at = args.position();
         args.take()?;
-        places.extend([(databases.selected, at), (next_database(args, databases)?, at)]);
+        places.extend([(databases.selected, at), (databases.next(args)?, at)]);
         Ok(())
     }),
     handler: Some(move_key),
@@ -191,7 +186,7 @@ pub const MOVE: Command = Command {
 fn move_key(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let key = call.args.take()?;
     let databases = databases(call);
-    let db = next_database(&mut call.args, databases)?;
+    let db = databases.next(&mut call.args)?;
     if db == call.keys.db {
         return Err(Error::SameObject);
     }
