@@ -75,6 +75,12 @@ pub enum Error {
         container: String,
         sub: Vec<u8>,
     },
+    /// EVALSHA of a script that nobody knows.
+    NoScript,
+    /// A script keeps others waiting.
+    BusyScript,
+    /// A function does.
+    BusyFunction,
     ShutdownFailed,
     /// The full name of a command that a client of RESP2 with subscriptions may not use.
     SubscriberMode(String),

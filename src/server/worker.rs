@@ -1,6 +1,7 @@
 //! A worker: one thread, one runtime, the connections it was given.
 
 use super::connection::Connection;
+use super::courtesy::Courtesy;
 use super::settings::CachedSettings;
 use super::stream::Accepted;
 use crate::memory;
@@ -60,11 +61,20 @@ impl Worker {
 pub fn start(
     id: usize,
     server: Arc<Server>,
+    courtesy: Arc<Courtesy>,
     assignments: mpsc::UnboundedReceiver<Assignment>,
 ) -> std::io::Result<JoinHandle<()>> {
+<<<<<<< HEAD
     let thread = std::thread::Builder::new().name(format!("worker-{id}")).stack_size(STACK_BYTES);
     thread.spawn(move || {
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+=======
+    std::thread::Builder::new().name(format!("worker-{id}")).spawn(move || {
+        let (clock, counted) = (quanta::Clock::new(), server.clone());
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().on_thread_park(move || courtesy.before_sleep(&clock, || executed(&counted)));
+        let runtime = match builder.build() {
+>>>>>>> tx
             Ok(runtime) => runtime,
             Err(error) => {
                 tracing::error!("Cannot start worker {id}: {error}");
@@ -74,6 +84,11 @@ pub fn start(
         let local = tokio::task::LocalSet::new();
         local.block_on(&runtime, serve(id, server, assignments));
     })
+}
+
+/// How many commands the workers have executed since the server was started.
+fn executed(server: &Server) -> u64 {
+    (0..server.workers).map(|worker| server.counters.worker(worker).totals.commands.get()).sum()
 }
 
 async fn serve(id: usize, server: Arc<Server>, mut assignments: mpsc::UnboundedReceiver<Assignment>) {
