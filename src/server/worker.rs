@@ -64,17 +64,12 @@ pub fn start(
     courtesy: Arc<Courtesy>,
     assignments: mpsc::UnboundedReceiver<Assignment>,
 ) -> std::io::Result<JoinHandle<()>> {
-<<<<<<< HEAD
     let thread = std::thread::Builder::new().name(format!("worker-{id}")).stack_size(STACK_BYTES);
     thread.spawn(move || {
-        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-=======
-    std::thread::Builder::new().name(format!("worker-{id}")).spawn(move || {
         let (clock, counted) = (quanta::Clock::new(), server.clone());
         let mut builder = tokio::runtime::Builder::new_current_thread();
         builder.enable_all().on_thread_park(move || courtesy.before_sleep(&clock, || executed(&counted)));
         let runtime = match builder.build() {
->>>>>>> tx
             Ok(runtime) => runtime,
             Err(error) => {
                 tracing::error!("Cannot start worker {id}: {error}");
