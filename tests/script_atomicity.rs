@@ -69,7 +69,13 @@ impl Load<'_> {
             4 => {
                 client.ask(&["MULTI"]);
                 client.ask(&["SET", &left, &value]);
-                client.ask(&["EVAL", "return redis.call('SET', 'p:' .. ARGV[1] .. ':b', ARGV[2])", "0", &pair.to_string(), &value]);
+                client.ask(&[
+                    "EVAL",
+                    "return redis.call('SET', 'p:' .. ARGV[1] .. ':b', ARGV[2])",
+                    "0",
+                    &pair.to_string(),
+                    &value,
+                ]);
                 assert_eq!(client.ask(&["EXEC"]), b"*2\r\n+OK\r\n+OK\r\n");
             }
             5 => assert_eq!(client.ask(&["EVALSHA", set_pair, "2", &left, &right, &value]), b"$-1\r\n"),
@@ -105,7 +111,8 @@ fn scripts_are_atomic_beside_everything_else() {
         for seed in 0..CONNECTIONS {
             let (scripts, stop, counted, server) = (&scripts, &stop, &counted, &server);
             scope.spawn(move || {
-                let mut load = Load { client: server.connect(), random: StdRng::seed_from_u64(seed), counted };
+                let mut load =
+                    Load { client: server.connect(), random: StdRng::seed_from_u64(seed), counted };
                 while !stop.load(Ordering::Relaxed) {
                     load.step(scripts);
                 }
@@ -158,7 +165,8 @@ fn a_limiter_counts_exactly() {
 /// Redlock on one server: who holds a lock is alone, and nobody releases the lock of another.
 #[test]
 fn a_lock_has_one_holder() {
-    let release = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) else return 0 end";
+    let release =
+        "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) else return 0 end";
     let server = Process::nuthatch(&["--io-threads", "4"]);
     let sha1 = load_script(&mut server.connect(), release);
     let (holders, held) = (AtomicU64::new(0), AtomicU64::new(0));

@@ -45,7 +45,11 @@ fn no_files_processes_modules_or_bytecode() {
     }
     let dumped = "local f = string.dump(function() return 1 end)";
     gives(client, &format!("{dumped} return tostring(loadstring(f))"), "nil");
-    gives(client, &format!("{dumped} return tostring(load(function() local s = f f = nil return s end))"), "nil");
+    gives(
+        client,
+        &format!("{dumped} return tostring(load(function() local s = f f = nil return s end))"),
+        "nil",
+    );
     let (_, message) = ("", eval(client, "return select(2, loadstring('\\27Lua'))"));
     assert!(message.contains("unexpected symbol"), "{message}");
 }
@@ -56,8 +60,20 @@ fn no_files_processes_modules_or_bytecode() {
 fn nothing_of_the_servers_can_be_changed() {
     let server = Process::nuthatch(&[]);
     let client = &mut server.connect();
-    let tables =
-        ["_G", "redis", "server", "string", "table", "math", "os", "coroutine", "cjson", "cmsgpack", "struct", "bit"];
+    let tables = [
+        "_G",
+        "redis",
+        "server",
+        "string",
+        "table",
+        "math",
+        "os",
+        "coroutine",
+        "cjson",
+        "cmsgpack",
+        "struct",
+        "bit",
+    ];
     for table in tables {
         refused(client, &format!("{table}.x = 1"), READ_ONLY);
         refused(client, &format!("rawset({table}, 'x', 1)"), READ_ONLY);
@@ -83,8 +99,12 @@ fn nothing_of_the_servers_can_be_changed() {
     refused(client, "local _, t = pairs(redis) t.call = 1", READ_ONLY);
     refused(client, "x = 1", READ_ONLY);
     refused(client, "KEYS = {}", READ_ONLY);
-    gives(client, "for _, v in ipairs({nil, true, 1, function() end}) do if getmetatable(v) then return 'has' end end \
-                   return 'none'", "none");
+    gives(
+        client,
+        "for _, v in ipairs({nil, true, 1, function() end}) do if getmetatable(v) then return 'has' end end \
+                   return 'none'",
+        "none",
+    );
     // Nor is anything left behind where all scripts could find it.
     eval(client, "string.leak = 1");
     gives(client, "return tostring(rawget(string, 'leak'))", "nil");
@@ -146,10 +166,22 @@ fn libraries_survive_sizes_at_the_limits() {
     refused(client, "return cmsgpack.unpack('\\223\\255\\255\\255\\255')", "Missing bytes");
     refused(client, "return cmsgpack.pack(unpack({}, 1, 7990))", "");
     refused(client, "return cjson.decode(string.rep('[', 4000000))", "too many nested");
-    refused(client, "cjson.decode_max_depth(100000000) return cjson.decode(string.rep('[', 4000000))", "too many nested");
-    refused(client, "local t = {} for i = 1, 100000 do t = {t} end cjson.encode_max_depth(100000000) \
-                     return cjson.encode(t)", "excessive nesting");
-    refused(client, "cjson.encode_sparse_array(true, 2147483647, 2147483647) return #cjson.encode({[1]=1,[3]=1})", "");
+    refused(
+        client,
+        "cjson.decode_max_depth(100000000) return cjson.decode(string.rep('[', 4000000))",
+        "too many nested",
+    );
+    refused(
+        client,
+        "local t = {} for i = 1, 100000 do t = {t} end cjson.encode_max_depth(100000000) \
+                     return cjson.encode(t)",
+        "excessive nesting",
+    );
+    refused(
+        client,
+        "cjson.encode_sparse_array(true, 2147483647, 2147483647) return #cjson.encode({[1]=1,[3]=1})",
+        "",
+    );
 }
 
 /// CVE-2025-46817 (`unpack` counts its results in 32 bits), CVE-2025-46819 (the lexer of long texts).
@@ -157,7 +189,9 @@ fn libraries_survive_sizes_at_the_limits() {
 fn the_language_survives_numbers_at_the_limits() {
     let server = Process::nuthatch(&[]);
     let client = &mut server.connect();
-    for range in ["0, 2147483647", "-2147483648, 2147483647", "1, 2147483647", "-1, 2147483646", "-2147483647, 1e8"] {
+    for range in
+        ["0, 2147483647", "-2147483648, 2147483647", "1, 2147483647", "-1, 2147483646", "-2147483647, 1e8"]
+    {
         refused(client, &format!("return {{unpack({{}}, {range})}}"), "too many results to unpack");
     }
     gives(client, "return {unpack({}, 2147483647, -2147483648)}", "*0\\r\\n");
@@ -168,13 +202,24 @@ fn the_language_survives_numbers_at_the_limits() {
     eval(client, &format!("return [{}[ x", "=".repeat(200_000)));
     refused(client, "return string.rep('x', 1e8):rep(1e8)", "");
     gives(client, "return #('x'):rep(100, 'y')", "100");
-    refused(client, "return string.find(string.rep('a', 200000), string.rep('a?', 200000) .. 'b')", "too complex");
-    refused(client, "return string.gsub(string.rep('a', 200000), string.rep('.-', 200000), '')", "too complex");
+    refused(
+        client,
+        "return string.find(string.rep('a', 200000), string.rep('a?', 200000) .. 'b')",
+        "too complex",
+    );
+    refused(
+        client,
+        "return string.gsub(string.rep('a', 200000), string.rep('.-', 200000), '')",
+        "too complex",
+    );
     gives(client, "return string.find(string.rep('a', 100000) .. '+', '+', 1, true)", "100001");
     // Recursion of C functions, with a buffer each.
     eval(client, "local function f(s) return (s:gsub('.', f)) end return f('x')");
     eval(client, "local function f() return pcall(f) end return f()");
-    eval(client, "local t = setmetatable({}, {}) getmetatable(t).__index = function(t, k) return t[k] end return t.x");
+    eval(
+        client,
+        "local t = setmetatable({}, {}) getmetatable(t).__index = function(t, k) return t[k] end return t.x",
+    );
     eval(client, &format!("return {}1{}", "(".repeat(100_000), ")".repeat(100_000)));
     eval(client, &format!("return {}", "{".repeat(100_000)));
     assert_eq!(text(&client.ask(&["PING"])), "PONG");
@@ -199,7 +244,10 @@ fn the_collector_does_not_take_what_is_in_use() {
     }
     refused(client, "return newproxy(true)", "nonexistent global variable 'newproxy'");
     // A table's finaliser is none in this version of Lua.
-    eval(client, "for i = 1, 1000 do setmetatable({}, {__gc = function() redis.call('SET', 'x', 'y') end}) end");
+    eval(
+        client,
+        "for i = 1, 1000 do setmetatable({}, {__gc = function() redis.call('SET', 'x', 'y') end}) end",
+    );
     assert_eq!(text(&client.ask(&["SCRIPT", "FLUSH"])), "OK");
     gives(client, "collectgarbage() return redis.call('EXISTS', 'x')", "0");
 }
@@ -209,7 +257,10 @@ fn the_collector_does_not_take_what_is_in_use() {
 fn a_script_starts_with_what_it_was_given_and_no_more() {
     let server = Process::nuthatch(&[]);
     let client = &mut server.connect();
-    assert_eq!(client.ask(&["EVAL", "return {KEYS[1], ARGV[1]}", "1", "k", "a"]), b"*2\r\n$1\r\nk\r\n$1\r\na\r\n");
+    assert_eq!(
+        client.ask(&["EVAL", "return {KEYS[1], ARGV[1]}", "1", "k", "a"]),
+        b"*2\r\n$1\r\nk\r\n$1\r\na\r\n"
+    );
     gives(client, "return #KEYS + #ARGV", "0");
     eval(client, "KEYS[1] = 'left behind'");
     gives(client, "return tostring(KEYS[1])", "nil");

@@ -79,8 +79,7 @@ fn constants(stack: Stack) {
     stack.push_bytes(REDIS_VERSION);
     stack.set_field(-2, "REDIS_VERSION");
     // One byte for each part.
-    let number =
-        REDIS_VERSION.split('.').fold(0_u32, |number, part| number << 8 | part.parse().unwrap_or(0));
+    let number = REDIS_VERSION.split('.').fold(0_u32, |number, part| number << 8 | part.parse().unwrap_or(0));
     stack.push_number(number as f64);
     stack.set_field(-2, "REDIS_VERSION_NUM");
 }
@@ -431,9 +430,11 @@ fn positional_arguments(stack: Stack) -> Result<Registered, String> {
 
 fn named_arguments(stack: Stack) -> Result<Registered, String> {
     if stack.kind(1) != Kind::Table {
-        return Err("calling redis.register_function with a single argument is only applicable to Lua table \
+        return Err(
+            "calling redis.register_function with a single argument is only applicable to Lua table \
                     (representing named arguments)."
-            .to_owned());
+                .to_owned(),
+        );
     }
     let (mut name, mut description, mut flags) = (None, None, FunctionFlags::empty());
     let mut has_callback = false;
@@ -448,17 +449,21 @@ fn named_arguments(stack: Stack) -> Result<Registered, String> {
         match key.as_slice() {
             b"function_name" => {
                 let text = stack.bytes(-1);
-                let text = text.ok_or("function_name argument given to redis.register_function must be a string")?;
+                let text =
+                    text.ok_or("function_name argument given to redis.register_function must be a string")?;
                 name = Some(text.to_vec());
             }
             b"description" => {
                 let text = stack.bytes(-1);
-                let text = text.ok_or("description argument given to redis.register_function must be a string")?;
+                let text =
+                    text.ok_or("description argument given to redis.register_function must be a string")?;
                 description = Some(text.to_vec());
             }
             b"callback" => {
                 if stack.kind(-1) != Kind::Function {
-                    return Err("callback argument given to redis.register_function must be a function".to_owned());
+                    return Err(
+                        "callback argument given to redis.register_function must be a function".to_owned()
+                    );
                 }
                 has_callback = true;
                 stack.push_copy(-1);

@@ -156,7 +156,10 @@ impl Shared {
     ///
     /// # Panics
     /// If there is none: code of scripts runs in runs only.
-    #[allow(clippy::mut_from_ref, reason = "the reference is to what the cell points at, not to a part of self")]
+    #[allow(
+        clippy::mut_from_ref,
+        reason = "the reference is to what the cell points at, not to a part of self"
+    )]
     pub fn run<'a>(&self) -> &'a mut Run<'a> {
         let run = self.run.get().expect("code of a script runs in a run");
         // SAFETY: the pointer is set while the run that it points to is borrowed for nothing else (see
@@ -349,8 +352,7 @@ impl Interpreter {
         let stack = self.lua.stack();
         let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let loading = Some(Loading { functions: Vec::new(), until });
-        let mut run =
-            Run { caller, proto: Proto::Resp2, loading, ending: None, purpose: self.purpose };
+        let mut run = Run { caller, proto: Proto::Resp2, loading, ending: None, purpose: self.purpose };
         self.show_globals(self.shared.library_globals.get());
         let status = self.enter(&mut run, |stack| {
             stack.kept(function);

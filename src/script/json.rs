@@ -55,28 +55,37 @@ fn push_library(stack: Stack) {
         ("encode", function!(encode)),
         ("decode", function!(decode)),
         ("encode_sparse_array", function!(set_sparse_array)),
-        ("encode_max_depth", function!(|stack| {
-            set_number(stack, |config| &mut config.encode_max_depth, 1, i32::MAX)
-        })),
-        ("decode_max_depth", function!(|stack| {
-            set_number(stack, |config| &mut config.decode_max_depth, 1, i32::MAX)
-        })),
-        ("encode_number_precision", function!(|stack| {
-            set_number(stack, |config| &mut config.encode_number_precision, 1, 14)
-        })),
-        ("encode_keep_buffer", function!(|stack| {
-            set_word(stack, |config| &mut config.encode_keep_buffer, &OFF_ON)
-        })),
-        ("encode_invalid_numbers", function!(|stack| {
-            set_word(stack, |config| &mut config.encode_invalid_numbers, &OFF_ON_NULL)
-        })),
-        ("decode_invalid_numbers", function!(|stack| {
-            set_word(stack, |config| &mut config.decode_invalid_numbers, &OFF_ON)
-        })),
-        ("new", function!(|stack| {
-            push_library(stack);
-            Ok(1)
-        })),
+        (
+            "encode_max_depth",
+            function!(|stack| { set_number(stack, |config| &mut config.encode_max_depth, 1, i32::MAX) }),
+        ),
+        (
+            "decode_max_depth",
+            function!(|stack| { set_number(stack, |config| &mut config.decode_max_depth, 1, i32::MAX) }),
+        ),
+        (
+            "encode_number_precision",
+            function!(|stack| { set_number(stack, |config| &mut config.encode_number_precision, 1, 14) }),
+        ),
+        (
+            "encode_keep_buffer",
+            function!(|stack| { set_word(stack, |config| &mut config.encode_keep_buffer, &OFF_ON) }),
+        ),
+        (
+            "encode_invalid_numbers",
+            function!(|stack| { set_word(stack, |config| &mut config.encode_invalid_numbers, &OFF_ON_NULL) }),
+        ),
+        (
+            "decode_invalid_numbers",
+            function!(|stack| { set_word(stack, |config| &mut config.decode_invalid_numbers, &OFF_ON) }),
+        ),
+        (
+            "new",
+            function!(|stack| {
+                push_library(stack);
+                Ok(1)
+            }),
+        ),
     ];
     stack.new_table(0, functions.len() + 3);
     stack.push_userdata(DEFAULTS);
@@ -107,12 +116,7 @@ fn need_arguments(stack: Stack, count: c_int) -> Result<(), Raise> {
     Ok(())
 }
 
-fn set_number(
-    stack: Stack,
-    setting: fn(&mut Config) -> &mut i32,
-    least: i32,
-    most: i32,
-) -> Outcome {
+fn set_number(stack: Stack, setting: fn(&mut Config) -> &mut i32, least: i32, most: i32) -> Outcome {
     need_arguments(stack, 1)?;
     number_option(stack, 1, setting, least, most)?;
     Ok(1)
@@ -218,9 +222,7 @@ impl Encoder {
             Kind::Table => {
                 let depth = depth + 1;
                 if depth > self.config.encode_max_depth || !stack.has_room(6) {
-                    return Err(
-                        stack.error(format_args!("Cannot serialise, excessive nesting ({depth})"))
-                    );
+                    return Err(stack.error(format_args!("Cannot serialise, excessive nesting ({depth})")));
                 }
                 match self.array_length()? {
                     Some(length) => self.array(depth, length)?,
@@ -503,7 +505,8 @@ impl Decoder<'_> {
             b'0' => matches!(self.byte(sign + 1), b'x' | b'X' | b'0'..=b'9'),
             first if first <= b'9' => false,
             _ => {
-                let word = [self.byte(sign), self.byte(sign + 1), self.byte(sign + 2)].map(|b| b.to_ascii_lowercase());
+                let word = [self.byte(sign), self.byte(sign + 1), self.byte(sign + 2)]
+                    .map(|b| b.to_ascii_lowercase());
                 word == *b"inf" || word == *b"nan"
             }
         }

@@ -3,13 +3,13 @@
 //! The set of all libraries is a value that never changes: whoever loads or deletes one puts another set in its
 //! place. A worker loads the code of a library into its own interpreter when it first calls one of its functions.
 
-pub use super::flags::FunctionFlags;
 use super::flags;
+pub use super::flags::FunctionFlags;
 use bytes::Bytes;
+use parking_lot::RwLock;
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::c_int;
 use std::sync::Arc;
-use parking_lot::RwLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// The name of the only engine.
@@ -72,7 +72,14 @@ impl Library {
             return Err([b"Engine '", engine.as_slice(), b"' not found"].concat());
         }
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        Ok(Library { id, name, text: Bytes::copy_from_slice(text), code_at, functions: Vec::new(), wanders: AtomicBool::new(false) })
+        Ok(Library {
+            id,
+            name,
+            text: Bytes::copy_from_slice(text),
+            code_at,
+            functions: Vec::new(),
+            wanders: AtomicBool::new(false),
+        })
     }
 
     pub fn code(&self) -> &[u8] {

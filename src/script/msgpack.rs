@@ -246,8 +246,7 @@ impl<'a> Reader<'a> {
         if self.left.is_empty() {
             return Err(Bad::Short);
         }
-        self.stack
-            .need_room(2, "too many return values at once; use unpack_one or unpack_limit instead.")?;
+        self.stack.need_room(2, "too many return values at once; use unpack_one or unpack_limit instead.")?;
         match self.array::<1>()?[0] {
             n @ 0x00..=0x7f => self.number(n),
             head @ 0x80..=0x8f => self.map((head & 0xf) as usize)?,
@@ -372,11 +371,11 @@ fn unpack_limit(stack: Stack) -> Outcome {
 fn unpack(stack: Stack, limit: i64, offset: i64) -> Outcome {
     let bytes = stack.check_bytes(1)?;
     let len = bytes.len();
-    let Some(left) = usize::try_from(offset).ok().filter(|_| limit >= 0).map(|offset| bytes.get(offset..)) else {
+    let Some(left) = usize::try_from(offset).ok().filter(|_| limit >= 0).map(|offset| bytes.get(offset..))
+    else {
         let (offset, len) = (offset as i32, len as i32);
-        return Err(stack.error(format_args!(
-            "Invalid request to unpack with offset of {offset} and limit of {len}."
-        )));
+        return Err(stack
+            .error(format_args!("Invalid request to unpack with offset of {offset} and limit of {len}.")));
     };
     let Some(left) = left else {
         let (offset, len) = (offset as i32, len as i32);

@@ -216,7 +216,9 @@ impl<'a> Proof<'a> {
         loop {
             match self.before(at) {
                 Some(Token::Name(b"local" | b"for")) => return true,
-                Some(Token::Sign(b",")) if at >= 2 && matches!(self.token(at - 2), Some(Token::Name(_))) => at -= 2,
+                Some(Token::Sign(b",")) if at >= 2 && matches!(self.token(at - 2), Some(Token::Name(_))) => {
+                    at -= 2
+                }
                 _ => return false,
             }
         }

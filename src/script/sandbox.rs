@@ -258,9 +258,7 @@ fn missing_field(stack: Stack) -> Outcome {
         Some(name) => Err(stack.error_bytes(
             &[b"Script attempted to access nonexistent global variable '", name, b"'"].concat(),
         )),
-        None => {
-            Err(stack.error("Second argument to luaProtectedTableError must be a string or number"))
-        }
+        None => Err(stack.error("Second argument to luaProtectedTableError must be a string or number")),
     }
 }
 
@@ -322,7 +320,8 @@ fn checked_setmetatable(stack: Stack) -> Result<(), Raise> {
 fn checked_unpack(stack: Stack) -> Result<(), Raise> {
     stack.check_table(1)?;
     let first = stack.check_integer_or(2, 1)? as i32;
-    let last = if stack.is_nil_or_none(3) { stack.length(1) as i64 as i32 } else { stack.check_integer(3)? as i32 };
+    let last =
+        if stack.is_nil_or_none(3) { stack.length(1) as i64 as i32 } else { stack.check_integer(3)? as i32 };
     let count = i64::from(last) - i64::from(first) + 1;
     if count > 0 && i32::try_from(count).map_or(true, |count| !stack.has_room(count)) {
         return Err(stack.error("too many results to unpack"));
@@ -400,10 +399,7 @@ fn loadstring(stack: Stack) -> Outcome {
 /// `load`: the pieces are all asked for first, since nothing of a script may run while Lua parses.
 fn load(stack: Stack) -> Outcome {
     if stack.kind(1) != Kind::Function {
-        return Err(stack.arg_error(
-            1,
-            format_args!("function expected, got {}", stack.kind(1).name()),
-        ));
+        return Err(stack.arg_error(1, format_args!("function expected, got {}", stack.kind(1).name())));
     }
     let name = if stack.is_nil_or_none(2) { b"=(load)".as_slice() } else { stack.check_bytes(2)? };
     let mut chunk = Vec::new();

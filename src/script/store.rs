@@ -142,7 +142,9 @@ impl Scripts {
         let is_loaded = |script: &Script| script.is_loaded.load(Ordering::Relaxed);
         while known.values().filter(|script| !is_loaded(script)).count() >= MAX_EVAL_SCRIPTS {
             let of_eval = known.values().filter(|script| !is_loaded(script));
-            let Some(oldest) = of_eval.min_by_key(|script| script.used.load(Ordering::Relaxed)) else { return };
+            let Some(oldest) = of_eval.min_by_key(|script| script.used.load(Ordering::Relaxed)) else {
+                return;
+            };
             let digest = oldest.digest;
             if let Some(script) = known.remove(&digest) {
                 script.forgotten.store(true, Ordering::Relaxed);

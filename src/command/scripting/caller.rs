@@ -62,7 +62,11 @@ impl<'k> ScriptCaller<'_, 'k> {
     }
 
     /// Everything that can refuse a command of a script, in Redis's order.
-    fn gate(&self, entry: Option<&'static Entry>, request: Request<'_>) -> Result<&'static Entry, &'static str> {
+    fn gate(
+        &self,
+        entry: Option<&'static Entry>,
+        request: Request<'_>,
+    ) -> Result<&'static Entry, &'static str> {
         let entry = entry.ok_or("Unknown Redis command called from script")?;
         let flags = entry.spec.flags;
         if !entry.spec.accepts(request.len()) || entry.spec.handler.is_none() {
@@ -94,7 +98,6 @@ impl<'k> ScriptCaller<'_, 'k> {
         }
         self.inner(reply).cover(entry, request)
     }
-
 }
 
 impl Caller for ScriptCaller<'_, '_> {

@@ -179,9 +179,8 @@ fn list(call: &mut Call<'_, '_>) -> Result<(), Error> {
         }
     }
     let libraries = call.server.scripting.functions.current();
-    let wanted = |library: &&Arc<Library>| {
-        pattern.is_none_or(|pattern| glob::matches(pattern, &library.name, true))
-    };
+    let wanted =
+        |library: &&Arc<Library>| pattern.is_none_or(|pattern| glob::matches(pattern, &library.name, true));
     let found: Vec<&Arc<Library>> = libraries.iter().filter(wanted).collect();
     let out = &mut *call.out;
     out.array(found.len());

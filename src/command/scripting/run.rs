@@ -175,7 +175,8 @@ pub fn key_places(name: &[u8], first: Option<&[u8]>) -> Option<Vec<KeyRange>> {
     let range = |key: &crate::command::spec::KeySpec| {
         let Begin::Index(first) = key.begin else { return None };
         let Find::Range { last, step, limit: 0 | 1 } = key.find else { return None };
-        let is_whole = !key.flags.intersects(KeyFlags::INCOMPLETE | KeyFlags::VARIABLE_FLAGS | KeyFlags::NOT_KEY);
+        let is_whole =
+            !key.flags.intersects(KeyFlags::INCOMPLETE | KeyFlags::VARIABLE_FLAGS | KeyFlags::NOT_KEY);
         let last = if last < 0 { last as i64 } else { (first + last) as i64 };
         let first = usize::try_from(first).ok()?;
         is_whole.then_some(KeyRange { first, last, step: step.max(1) as usize })

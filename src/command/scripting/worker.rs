@@ -5,11 +5,11 @@
 
 use super::run::key_places;
 use crate::command::errors::Error;
+use crate::resp::reply::Reply;
+use crate::resp::scan::Request;
 use crate::script::library::{Library, Registered};
 use crate::script::store::{Digest, Script, parse_digest};
 use crate::script::{Caller, Failure, Interpreter, Purpose, Refusal, Verdict};
-use crate::resp::reply::Reply;
-use crate::resp::scan::Request;
 use crate::state::Server;
 use bytes::Bytes;
 use std::cell::RefCell;
