@@ -123,7 +123,7 @@ fn raise(stack: Stack, text: &str) -> Raise {
 fn arguments(stack: Stack, shared: &Shared) -> Result<Box<super::engine::Scratch>, Raise> {
     let count = stack.top();
     if count == 0 {
-        return Err(raise(stack, "Please specify at least one argument for this call"));
+        return Err(raise(stack, "Please specify at least one argument for this redis lib call"));
     }
     let mut scratch = shared.scratch.take().unwrap_or_default();
     scratch.clear();

@@ -245,6 +245,8 @@ pub struct Writer<'a> {
     pub proto: Proto,
     /// Told of errors within a result.
     pub failed: &'a mut dyn FnMut(&Failure),
+    /// Something was nested too deeply: nothing is walked into any more, since a table can hold itself many times.
+    pub is_too_deep: bool,
 }
 
 impl Writer<'_> {
@@ -276,7 +278,8 @@ impl Writer<'_> {
     /// Writes the value on top of the stack, and takes it.
     fn value(&mut self) {
         let stack = self.stack;
-        if !stack.has_room(ROOM_PER_LEVEL) {
+        if self.is_too_deep || !stack.has_room(ROOM_PER_LEVEL) {
+            self.is_too_deep = true;
             let failure = Failure { line: b"ERR reached lua stack limit".to_vec(), is_counted: false };
             self.out.error(&failure.line);
             (self.failed)(&failure);

@@ -320,7 +320,7 @@ impl Interpreter {
             (Status::Ok, _) => {
                 let Run { caller, proto, .. } = run;
                 let mut failed = |failure: &Failure| caller.failed(failure);
-                match (Writer { stack, out, proto, failed: &mut failed }).result() {
+                match (Writer { stack, out, proto, failed: &mut failed, is_too_deep: false }).result() {
                     Ok(()) => End::Done,
                     Err(failure) => End::Failed(failure),
                 }

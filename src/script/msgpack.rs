@@ -246,7 +246,7 @@ impl<'a> Reader<'a> {
         if self.left.is_empty() {
             return Err(Bad::Short);
         }
-        self.stack.need_room(2, "too many return values at once; use unpack_one or unpack_limit instead.")?;
+        self.stack.need_room(1, "too many return values at once; use unpack_one or unpack_limit instead.")?;
         match self.array::<1>()?[0] {
             n @ 0x00..=0x7f => self.number(n),
             head @ 0x80..=0x8f => self.map((head & 0xf) as usize)?,
@@ -329,9 +329,11 @@ impl<'a> Reader<'a> {
     /// The announced length allocates nothing: only what is there becomes part of the table.
     fn items(&mut self, len: usize) -> Result<(), Bad> {
         self.stack.new_table(0, 0);
+        self.stack.need_room(1, "in function mp_decode_to_lua_array")?;
         for n in 1..=len {
+            self.stack.push_number(n as f64);
             self.value()?;
-            self.stack.raw_set_at(-2, n as c_int);
+            self.stack.raw_set(-3);
         }
         Ok(())
     }

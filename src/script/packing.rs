@@ -134,6 +134,8 @@ fn pack(stack: Stack) -> Outcome {
     let mut format = Format::new(stack)?;
     let mut out = Vec::new();
     let mut arg: c_int = 2;
+    // What is missing is told to be nil.
+    stack.push_nil();
     // What precedes a variable string counts without it, as in the original.
     let mut total = 0_usize;
     while let Some(option) = format.next() {

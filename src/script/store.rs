@@ -19,6 +19,9 @@ const MAX_EVAL_SCRIPTS: usize = 500;
 /// Memory of a script beside its text, in the table: an estimate, bytes.
 const SCRIPT_OVERHEAD_BYTES: usize = 160;
 
+/// The number of the last use of a script that was not used yet.
+const NEVER: u64 = u64::MAX;
+
 /// A SHA1.
 pub type Digest = [u8; 20];
 
@@ -111,7 +114,7 @@ impl Scripts {
             keeps_to_declared: proof::keeps_to_declared(&body[code_at..], places),
             wanders: AtomicBool::new(false),
             is_loaded: AtomicBool::new(false),
-            used: AtomicU64::new(0),
+            used: AtomicU64::new(NEVER),
             forgotten: AtomicBool::new(false),
         })
     }
