@@ -337,17 +337,17 @@ impl Writer<'_> {
         if !self.field_of("map", Kind::Table) {
             return false;
         }
-        let place = self.out.deferred();
+        let (place, top) = (self.out.deferred(), self.stack.top());
         let mut pairs = 0;
         self.stack.push_nil();
-        while self.stack.next(-2) {
+        while !self.is_too_deep && self.stack.next(-2) {
             self.stack.push_copy(-2);
             self.value();
             self.value();
             pairs += 1;
         }
         self.out.finish_map(place, pairs);
-        self.stack.pop(1);
+        self.stack.set_top(top - 1);
         true
     }
 
@@ -356,17 +356,17 @@ impl Writer<'_> {
         if !self.field_of("set", Kind::Table) {
             return false;
         }
-        let place = self.out.deferred();
+        let (place, top) = (self.out.deferred(), self.stack.top());
         let mut members = 0;
         self.stack.push_nil();
-        while self.stack.next(-2) {
+        while !self.is_too_deep && self.stack.next(-2) {
             self.stack.pop(1);
             self.stack.push_copy(-1);
             self.value();
             members += 1;
         }
         self.out.finish_set(place, members);
-        self.stack.pop(1);
+        self.stack.set_top(top - 1);
         true
     }
 
@@ -398,7 +398,7 @@ impl Writer<'_> {
         let mut items = 0;
         loop {
             self.stack.raw_get_at(-1, items + 1);
-            if self.stack.kind(-1) == Kind::Nil {
+            if self.is_too_deep || self.stack.kind(-1) == Kind::Nil {
                 self.stack.pop(1);
                 break;
             }
