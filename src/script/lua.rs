@@ -481,12 +481,22 @@ impl Stack {
 
     /// [`Stack::error`] for messages that need not be text.
     pub fn error_bytes(self, message: &[u8]) -> Raise {
-        self.push_bytes([self.position(1).as_slice(), message].concat());
+        let message = [self.position(1).as_slice(), message].concat();
+        self.make_room_for_error();
+        self.push_bytes(message);
         Raise
+    }
+
+    /// What lies on a full stack is lost with the error that is going to be raised, so it may be dropped now.
+    fn make_room_for_error(self) {
+        if !self.has_room(1) {
+            self.set_top(1);
+        }
     }
 
     /// Pushes a message that says nothing of its place.
     pub fn plain_error(self, message: &str) -> Raise {
+        self.make_room_for_error();
         self.push_bytes(message);
         Raise
     }
@@ -610,7 +620,8 @@ pub use crate::script_hook as hook;
 /// A number without its fraction, as C converts it on the processors that Redis runs on.
 pub fn integer(n: f64) -> i64 {
     // 2^63 is exact as a double, 2^63 - 1 is not.
-    if (-9.223372036854775808e18..9.223372036854775808e18).contains(&n) { n as i64 } else { i64::MIN }
+    const LIMIT: f64 = (1_u64 << 63) as f64;
+    if (-LIMIT..LIMIT).contains(&n) { n as i64 } else { i64::MIN }
 }
 
 /// An interpreter: its main thread, closed when dropped. Belongs to one thread of the process.

@@ -28,6 +28,9 @@ const MAX_PATTERN_REPEATS: usize = 4096;
 /// A chunk of more than this is refused. Lua's lexer counts some things in 32 bits (CVE-2025-46819).
 const MAX_CHUNK_BYTES: usize = 512 << 20;
 
+/// `string.rep` makes at most this: the default of `proto-max-bulk-len`.
+const MAX_REPEATED_BYTES: usize = 512 << 20;
+
 /// What an interpreter is for: a script of EVAL sees some functions that functions do not, and its globals
 /// KEYS and ARGV.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -108,6 +111,7 @@ fn restrict_libraries(stack: Stack) {
         wrap(stack, name, guarded!(checked_pattern));
     }
     wrap(stack, "find", guarded!(checked_find));
+    wrap(stack, "rep", guarded!(checked_rep));
     stack.pop(1);
     // Of the system's functions, only the clock.
     stack.field(GLOBALS, "os");
@@ -332,6 +336,15 @@ fn checked_unpack(stack: Stack) -> Result<(), Raise> {
 fn checked_find(stack: Stack) -> Result<(), Raise> {
     // Nothing is matched in a plain search.
     if stack.to_boolean(4) { Ok(()) } else { checked_pattern(stack) }
+}
+
+/// A string that no reply could hold is not worth waiting for.
+fn checked_rep(stack: Stack) -> Result<(), Raise> {
+    let len = stack.bytes(1).map_or(0, <[u8]>::len);
+    if stack.is_number(2) && stack.to_number(2) * len as f64 > MAX_REPEATED_BYTES as f64 {
+        return Err(stack.error("resulting string too large"));
+    }
+    Ok(())
 }
 
 /// Lua 5.1 does not limit its recursion in patterns.
