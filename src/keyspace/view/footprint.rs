@@ -4,7 +4,7 @@
 //! together, each in the strongest mode that any command wants. A view made by [`Keyspace::lock_growing`] has the
 //! barrier alone, so [`View::cover`] can lock for it what its commands turn out to need on the way.
 
-use super::{Guard, Held, KeyHash, Keyspace, Many, Mode, View, lock};
+use super::{Growing, Guard, Held, KeyHash, Keyspace, Many, Mode, View, lock};
 use smallvec::SmallVec;
 
 /// One shard in one mode, packed so that sorting gives the global order, and the stronger mode of a shard first.
@@ -97,12 +97,8 @@ impl Keyspace {
             [] => Held::Nothing,
             [one] => Held::One(locked(*one)),
             all => {
-                let passage = self.barrier.shared();
-                Held::Many(Many {
-                    locked: all.iter().map(|one| locked(*one)).collect(),
-                    grows: None,
-                    _passage: passage,
-                })
+                let passage = self.barrier.together();
+                Held::Many(Many { locked: all.iter().map(|one| locked(*one)).collect(), _passage: passage })
             }
         };
         self.view(db, now_ms, &[], held)
@@ -121,7 +117,7 @@ impl Keyspace {
             let (db, shard) = wanted.place();
             lock(self, db as usize, shard as usize, mode)
         });
-        Held::Many(Many { locked: locked.collect(), grows: Some(mode), _passage: passage })
+        Held::Growing(Box::new(Growing { locked: locked.collect(), mode, _passage: passage }))
     }
 }
 
@@ -142,7 +138,8 @@ impl View<'_> {
             return true;
         }
         let keyspace = self.keyspace;
-        let Held::Many(Many { locked, grows: Some(mode), .. }) = &mut self.held else { return false };
+        let Held::Growing(growing) = &mut self.held else { return false };
+        let Growing { locked, mode, .. } = &mut **growing;
         if wanted.iter().any(|one| one.mode() > *mode) {
             return false;
         }
@@ -159,7 +156,7 @@ impl View<'_> {
 
     /// Whether the view can lock more than it holds.
     pub fn may_grow(&self) -> bool {
-        matches!(self.held, Held::Many(Many { grows: Some(_), .. }))
+        matches!(self.held, Held::Growing(_))
     }
 
     /// Whether the view holds the shard of a key in this mode.
