@@ -2,8 +2,8 @@
 
 use super::spec::{Command, Flags, KeySpec, Scope};
 use super::{
-    bitmap, connection, generic, hash, hyperloglog, list, pubsub, scripting, server, set, sorted_set, stream, string,
-    transaction,
+    bitmap, connection, generic, hash, hyperloglog, list, pubsub, scripting, server, set, sorted_set, stream,
+    string, transaction,
 };
 use crate::resp::scan::Request;
 use std::collections::BTreeMap;
