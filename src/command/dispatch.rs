@@ -248,7 +248,7 @@ impl<'a> Dispatcher<'a> {
             return Err(Error::line("ERR Command not allowed inside a transaction"));
         }
         if self.server.scripting.is_busy() && !flags.contains(Flags::ALLOW_BUSY) {
-            return Err(self.busy());
+            return Err(busy_error(self.server));
         }
         if flags.contains(Flags::DENYOOM) {
             let limit = self.server.config.maxmemory();
@@ -260,14 +260,6 @@ impl<'a> Dispatcher<'a> {
             return listener_gate(session, entry);
         }
         Ok(())
-    }
-
-    #[cold]
-    fn busy(&self) -> Error {
-        match self.server.scripting.busy_with() {
-            Some(Purpose::Functions) => Error::BusyFunction,
-            Some(Purpose::Eval) | None => Error::BusyScript,
-        }
     }
 
     #[cold]
@@ -550,6 +542,15 @@ fn end_caching(session: &mut Session, entry: Option<&Entry>) {
     let is_client = entry.and_then(|entry| entry.parent).is_some_and(|parent| parent.name == "client");
     if !is_client {
         session.tracking.remove(Modes::CACHING);
+    }
+}
+
+/// What a command is answered with while a script keeps others waiting.
+#[cold]
+pub fn busy_error(server: &Server) -> Error {
+    match server.scripting.busy_with() {
+        Some(Purpose::Functions) => Error::BusyFunction,
+        Some(Purpose::Eval) | None => Error::BusyScript,
     }
 }
 

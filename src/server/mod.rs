@@ -4,6 +4,7 @@
 
 pub mod banner;
 pub mod batch;
+pub mod busy;
 pub mod connection;
 pub mod courtesy;
 pub mod cron;
@@ -66,7 +67,7 @@ pub fn build(config: Config, config_file: Option<PathBuf>, log: Log, program: St
         program,
         log,
         clients,
-        scripting: Scripting::new(workers),
+        scripting: Scripting::new(workers, busy::attend),
         counters: Counters::new(workers, reapers, table::table().all.len()),
         slowlog,
         latency: LatencyMonitor::new(),

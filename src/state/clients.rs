@@ -285,6 +285,11 @@ impl Client {
         }
     }
 
+    /// Whether the connection's task has begun.
+    pub fn has_started(&self) -> bool {
+        self.waker.get().is_some()
+    }
+
     /// Called by the connection's task once, at its beginning.
     pub fn set_waker(&self, waker: &Waker) {
         self.waker.get_or_init(|| waker.clone());

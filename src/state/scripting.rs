@@ -1,5 +1,6 @@
 //! Scripts and functions as all workers share them, and which of their runs keep others waiting.
 
+use super::Server;
 use crate::script::Purpose;
 use crate::script::library::Functions;
 use crate::script::store::Scripts;
@@ -40,6 +41,9 @@ struct Interpreters {
     functions: AtomicUsize,
 }
 
+/// Looks at the connections of a worker, but for one client's: see [`Scripting::attend`].
+pub type Attend = fn(&Server, usize, u64);
+
 /// See the module's head.
 pub struct Scripting {
     pub scripts: Scripts,
@@ -48,17 +52,25 @@ pub struct Scripting {
     slow: Mutex<Vec<Arc<SlowRun>>>,
     /// How many of them there are.
     busy: AtomicUsize,
+    attend: Attend,
 }
 
 impl Scripting {
-    pub fn new(workers: usize) -> Scripting {
+    /// `attend` is what [`Scripting::attend`] is to do.
+    pub fn new(workers: usize, attend: Attend) -> Scripting {
         Scripting {
             scripts: Scripts::default(),
             functions: Functions::default(),
             interpreters: (0..workers).map(|_| CachePadded::default()).collect(),
             slow: Mutex::default(),
             busy: AtomicUsize::new(0),
+            attend,
         }
+    }
+
+    /// Called by a slow run of this client, on its worker, now and then: others shall get an answer.
+    pub fn attend(&self, server: &Server, worker: usize, running: u64) {
+        (self.attend)(server, worker, running);
     }
 
     /// Whether a script keeps others waiting, so that only some commands are answered.
@@ -143,7 +155,7 @@ mod tests {
 
     #[test]
     fn killing() {
-        let scripting = Scripting::new(1);
+        let scripting = Scripting::new(1, |_, _, _| {});
         assert_eq!(scripting.kill(Purpose::Eval), Killing::NotBusy);
         let (wrote, reads) = (run(Purpose::Eval), run(Purpose::Eval));
         wrote.has_written.store(true, Ordering::Relaxed);

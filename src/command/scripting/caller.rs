@@ -19,6 +19,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+/// A slow script looks at the other clients of its worker this often.
+const ATTEND_EVERY: Duration = Duration::from_millis(5);
+
 /// See the module's head.
 pub struct ScriptCaller<'c, 'k> {
     pub keys: &'c mut View<'k>,
@@ -37,6 +40,8 @@ pub struct ScriptCaller<'c, 'k> {
     pub has_written: bool,
     pub slow: Option<Arc<SlowRun>>,
     pub started: Instant,
+    /// When others on this worker were last looked at.
+    pub attended: Instant,
 }
 
 impl<'k> ScriptCaller<'_, 'k> {
@@ -150,6 +155,10 @@ impl Caller for ScriptCaller<'_, '_> {
             }
             return Verdict::GoOn;
         };
+        if self.attended.elapsed() >= ATTEND_EVERY {
+            self.server.scripting.attend(self.server, self.meter.worker(), self.session.client.id);
+            self.attended = Instant::now();
+        }
         if slow.is_killed.load(Ordering::Relaxed) { Verdict::Kill } else { Verdict::GoOn }
     }
 

@@ -57,7 +57,11 @@ pub const FUNCTION: Command = Command {
             arity: 2,
             flags: Flags::NOSCRIPT.union(Flags::ALLOW_BUSY),
             tips: &["request_policy:all_shards", "response_policy:one_succeeded"],
-            handler: Some(|call| kill(call, Purpose::Functions)),
+            handler: Some(|call| {
+                kill(call.server, Purpose::Functions)?;
+                call.out.ok();
+                Ok(())
+            }),
             ..MANAGES
         },
         Command {

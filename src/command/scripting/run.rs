@@ -23,6 +23,7 @@ use crate::state::Server;
 use std::ffi::c_int;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 /// What to run.
 pub struct Errand<'a> {
@@ -56,6 +57,7 @@ pub fn run(call: &mut Call<'_, '_>, worker: &mut Worker, errand: &Errand<'_>) ->
         let Call { args, keys, out, session, server, entry, origin, meter } = call;
         // What is not shown to keep to its keys writes only where it could lock others.
         let may_start_again = *origin == Origin::Client && !errand.keeps_to_declared && !keys.may_grow();
+        let now = Instant::now();
         let mut caller = ScriptCaller {
             keys,
             session,
@@ -69,7 +71,8 @@ pub fn run(call: &mut Call<'_, '_>, worker: &mut Worker, errand: &Errand<'_>) ->
             may_start_again,
             has_written: false,
             slow: None,
-            started: std::time::Instant::now(),
+            started: now,
+            attended: now,
         };
         let arguments =
             Arguments { name: errand.name, function: errand.function, keys: errand.keys, args: errand.args };

@@ -8,6 +8,7 @@ use crate::command::help;
 use crate::command::spec::{Arg, Command, Flags, Group};
 use crate::script::Purpose;
 use crate::script::store::parse_digest;
+use crate::state::Server;
 use crate::state::scripting::Killing;
 
 /// How FLUSH is to free memory. Here it makes no difference: each worker closes its interpreter when it next runs
@@ -68,7 +69,11 @@ pub const SCRIPT: Command = Command {
             arity: 2,
             flags: Flags::NOSCRIPT.union(Flags::ALLOW_BUSY),
             tips: &["request_policy:all_shards", "response_policy:one_succeeded"],
-            handler: Some(|call| kill(call, Purpose::Eval)),
+            handler: Some(|call| {
+                kill(call.server, Purpose::Eval)?;
+                call.out.ok();
+                Ok(())
+            }),
             ..MANAGES
         },
         Command {
@@ -130,12 +135,9 @@ fn debug(call: &mut Call<'_, '_>) -> Result<(), Error> {
 }
 
 /// SCRIPT KILL and FUNCTION KILL.
-pub fn kill(call: &mut Call<'_, '_>, purpose: Purpose) -> Result<(), Error> {
-    match call.server.scripting.kill(purpose) {
-        Killing::Done => {
-            call.out.ok();
-            Ok(())
-        }
+pub fn kill(server: &Server, purpose: Purpose) -> Result<(), Error> {
+    match server.scripting.kill(purpose) {
+        Killing::Done => Ok(()),
         Killing::NotBusy => Err(Error::line("NOTBUSY No scripts in execution right now.")),
         Killing::HasWritten => Err(Error::line(
             "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait \
