@@ -157,9 +157,13 @@ impl Scripts {
         }
     }
 
-    /// Notes that a script was used. Costs nothing but a look while it is always the same one.
+    /// Notes that a script was used, if it may have to make room. Costs nothing but a look while it is always the same
+    /// one.
     #[inline]
     pub fn touch(&self, script: &Script) {
+        if script.is_loaded.load(Ordering::Relaxed) {
+            return;
+        }
         if script.used.load(Ordering::Relaxed) != self.uses.load(Ordering::Relaxed) {
             let now = self.uses.fetch_add(1, Ordering::Relaxed) + 1;
             script.used.store(now, Ordering::Relaxed);

@@ -72,14 +72,15 @@ fn eval(call: &mut Call<'_, '_>, by: By, read_only: bool) -> Result<(), Error> {
     let count = number::parse_i64(request.get(2)).ok_or(Error::NotInteger)?;
     let (keys, args) = keys_and_args(request, count)?;
     Worker::with(|worker| {
-        let (script, function) = match by {
+        let compiled = match by {
             By::Text => worker.script(call.server, request.get(1))?,
             By::Sha1 => worker.known_script(call.server, request.get(1))?,
         };
+        let script = &*compiled.script;
         let errand = Errand {
             purpose: Purpose::Eval,
             name: &script.name,
-            function,
+            function: compiled.function,
             keys,
             args,
             flags: script.flags,
@@ -87,7 +88,7 @@ fn eval(call: &mut Call<'_, '_>, by: By, read_only: bool) -> Result<(), Error> {
             keeps_to_declared: script.keeps_to_declared,
             wanders: &script.wanders,
         };
-        call.server.scripting.scripts.touch(&script);
+        call.server.scripting.scripts.touch(script);
         run(call, worker, &errand)
     })
 }

@@ -17,11 +17,10 @@ use crate::memory;
 use crate::resp::scan::Request;
 use crate::script::flags::FunctionFlags;
 use crate::script::proof::KeyRange;
-use crate::script::store::parse_digest;
+use crate::script::store::{Script, parse_digest};
 use crate::script::{Arguments, End, Purpose};
 use crate::state::Server;
 use std::ffi::c_int;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -142,25 +141,30 @@ fn declared(
     footprint
 }
 
-/// The script that a command runs, if this worker has it.
-fn script(entry: &Entry, request: Request<'_>) -> Option<Arc<crate::script::store::Script>> {
-    let first = (request.len() > 1).then(|| request.get(1))?;
-    Worker::with(|worker| match entry.spec.name {
-        "eval" | "eval_ro" => worker.compiled_text(first).cloned(),
-        "evalsha" | "evalsha_ro" => worker.compiled(&parse_digest(first)?).cloned(),
-        _ => None,
+/// Whether a command's script is one that this worker has, and is so.
+fn is_script(entry: &Entry, request: Request<'_>, is_so: impl Fn(&Script) -> bool) -> bool {
+    if request.len() < 2 {
+        return false;
+    }
+    let first = request.get(1);
+    Worker::with(|worker| {
+        let script = match entry.spec.name {
+            "eval" | "eval_ro" => worker.compiled_text(first),
+            "evalsha" | "evalsha_ro" => parse_digest(first).and_then(|digest| worker.compiled(&digest)),
+            _ => None,
+        };
+        script.is_some_and(is_so)
     })
 }
 
 /// Whether a command's script is known to need a view that may grow.
 pub fn may_wander(entry: &Entry, request: Request<'_>) -> bool {
-    script(entry, request)
-        .is_some_and(|script| !script.keeps_to_declared && script.wanders.load(Ordering::Relaxed))
+    is_script(entry, request, |script| !script.keeps_to_declared && script.wanders.load(Ordering::Relaxed))
 }
 
 /// Whether a command's script is known to touch no keys but those that it declares.
 pub fn declares_all(entry: &Entry, request: Request<'_>) -> bool {
-    script(entry, request).is_some_and(|script| script.keeps_to_declared)
+    is_script(entry, request, |script| script.keeps_to_declared)
 }
 
 /// Where the keys of a command are: see [`crate::script::proof::FindPlaces`].

@@ -95,8 +95,8 @@ pub const SCRIPT: Command = Command {
 
 fn load(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let body = call.args.take()?;
-    let (script, _) = Worker::with(|worker| worker.add_script(call.server, body, true))?;
-    call.out.text(&script.name);
+    let compiled = Worker::with(|worker| worker.add_script(call.server, body, true))?;
+    call.out.text(&compiled.script.name);
     Ok(())
 }
 

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::c_int;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,9 +31,11 @@ const MAX_TEXT_BYTES: usize = 64 * 1024;
 /// FUNCTION LOAD may take this long (Redis's figure).
 pub const LOAD_TIMEOUT: Duration = Duration::from_millis(500);
 
-struct Compiled {
-    script: Arc<Script>,
-    function: c_int,
+/// A script as this worker has it.
+pub struct Compiled {
+    pub script: Arc<Script>,
+    /// Its number in the interpreter.
+    pub function: c_int,
 }
 
 /// See the module's head.
@@ -41,7 +44,8 @@ pub struct Worker {
     eval: Option<Interpreter>,
     /// [`crate::script::store::Scripts::generation`] when the interpreter was made.
     generation: u64,
-    compiled: HashMap<Digest, Compiled, ahash::RandomState>,
+    /// Shared within the worker, so that a run costs no counting that all workers see.
+    compiled: HashMap<Digest, Rc<Compiled>, ahash::RandomState>,
     texts: HashMap<Bytes, Digest, ahash::RandomState>,
     functions: Option<Interpreter>,
     functions_generation: u64,
@@ -69,31 +73,27 @@ impl Worker {
     }
 
     /// The script that an EVAL brings along, compiled.
-    pub fn script(&mut self, server: &Server, body: &[u8]) -> Result<(Arc<Script>, c_int), Error> {
+    pub fn script(&mut self, server: &Server, body: &[u8]) -> Result<Rc<Compiled>, Error> {
         self.refresh(server);
         if let Some(digest) = self.texts.get(body)
-            && let Some(Compiled { script, function }) = self.compiled.get(digest)
-            && !script.is_forgotten()
+            && let Some(compiled) = self.compiled.get(digest)
+            && !compiled.script.is_forgotten()
         {
-            return Ok((script.clone(), *function));
+            return Ok(compiled.clone());
         }
-        let (script, function) = self.add_script(server, body, false)?;
+        let compiled = self.add_script(server, body, false)?;
+        let script = &compiled.script;
         if body.len() <= MAX_TEXT_BYTES {
             if self.texts.len() >= MAX_TEXTS {
                 self.texts.clear();
             }
             self.texts.insert(script.body.clone(), script.digest);
         }
-        Ok((script, function))
+        Ok(compiled)
     }
 
     /// Lets everybody know a script, and compiles it here. If it was `loaded`, it stays.
-    pub fn add_script(
-        &mut self,
-        server: &Server,
-        body: &[u8],
-        loaded: bool,
-    ) -> Result<(Arc<Script>, c_int), Error> {
+    pub fn add_script(&mut self, server: &Server, body: &[u8], loaded: bool) -> Result<Rc<Compiled>, Error> {
         self.refresh(server);
         let scripts = &server.scripting.scripts;
         let script = scripts.prepare(body, &key_places);
@@ -103,36 +103,39 @@ impl Worker {
             Some(compiled) => compiled.function,
             None => self.compile(&script)?,
         };
-        let script = scripts.add(script, loaded);
-        self.compiled.insert(digest, Compiled { script: script.clone(), function });
-        Ok((script, function))
+        Ok(self.keep(Compiled { script: scripts.add(script, loaded), function }))
     }
 
     /// The script with this SHA1, compiled.
-    pub fn known_script(&mut self, server: &Server, sha1: &[u8]) -> Result<(Arc<Script>, c_int), Error> {
+    pub fn known_script(&mut self, server: &Server, sha1: &[u8]) -> Result<Rc<Compiled>, Error> {
         self.refresh(server);
         let digest = parse_digest(sha1).ok_or(Error::NoScript)?;
-        if let Some(Compiled { script, function }) = self.compiled.get(&digest)
-            && !script.is_forgotten()
+        if let Some(compiled) = self.compiled.get(&digest)
+            && !compiled.script.is_forgotten()
         {
-            return Ok((script.clone(), *function));
+            return Ok(compiled.clone());
         }
         let script = server.scripting.scripts.find(&digest).ok_or(Error::NoScript)?;
         let function = match self.compiled.get(&digest) {
             Some(compiled) => compiled.function,
             None => self.compile(&script)?,
         };
-        self.compiled.insert(digest, Compiled { script: script.clone(), function });
-        Ok((script, function))
+        Ok(self.keep(Compiled { script, function }))
+    }
+
+    fn keep(&mut self, compiled: Compiled) -> Rc<Compiled> {
+        let compiled = Rc::new(compiled);
+        self.compiled.insert(compiled.script.digest, compiled.clone());
+        compiled
     }
 
     /// The script with this SHA1, if this worker has compiled it.
-    pub fn compiled(&self, digest: &Digest) -> Option<&Arc<Script>> {
-        self.compiled.get(digest).map(|compiled| &compiled.script)
+    pub fn compiled(&self, digest: &Digest) -> Option<&Script> {
+        self.compiled.get(digest).map(|compiled| &*compiled.script)
     }
 
     /// The script of this text, if this worker has compiled it.
-    pub fn compiled_text(&self, body: &[u8]) -> Option<&Arc<Script>> {
+    pub fn compiled_text(&self, body: &[u8]) -> Option<&Script> {
         self.compiled(self.texts.get(body)?)
     }
 
