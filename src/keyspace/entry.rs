@@ -22,6 +22,7 @@
 //! - If the flag FAR says so, the payload is the pointer of one `Box<Object>`, which the entry owns.
 
 use super::access::Access;
+use crate::types::sorted_set::SortedSet;
 use bytes::{Bytes, BytesMut};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::ptr::NonNull;
@@ -44,6 +45,8 @@ pub enum Object {
     String(Bytes),
     /// A collection in one piece of more than [`MAX_INLINE_BYTES`].
     Packed(Vec<u8>),
+    /// A sorted set of its own.
+    SortedSet(Box<SortedSet>),
 }
 
 impl Object {
@@ -52,8 +55,17 @@ impl Object {
         let beyond = match self {
             Object::String(bytes) => bytes.len(),
             Object::Packed(bytes) => bytes.capacity(),
+            Object::SortedSet(set) => size_of::<SortedSet>() + set.heap_bytes(),
         };
         size_of::<Object>() + beyond
+    }
+
+    /// Allocations that are freed with the object, about.
+    pub fn elements(&self) -> usize {
+        match self {
+            Object::String(_) | Object::Packed(_) => 1,
+            Object::SortedSet(set) => set.len(),
+        }
     }
 }
 

@@ -4,10 +4,14 @@ pub mod bits;
 pub mod geo;
 pub mod glob;
 pub mod hyperloglog;
+pub mod intset;
 pub mod lcs;
 pub mod long_double;
+pub mod member;
 pub mod number;
 pub mod packed;
+pub mod sorted_set;
+pub mod table;
 pub mod wheel;
 
 mod binary;

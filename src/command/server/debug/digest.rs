@@ -8,12 +8,16 @@
 use super::with_key;
 use crate::command::call::Call;
 use crate::command::errors::Error;
+use crate::command::sorted_set::value::SortedSetRef;
 use crate::keyspace::Entry;
 use crate::keyspace::view::Mode;
+use crate::types::number;
 use sha1::{Digest as _, Sha1};
 
 /// The number of the type "string" in Redis.
 const TYPE_STRING: u32 = 0;
+/// The number of the type "zset".
+const TYPE_SORTED_SET: u32 = 3;
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Digest([u8; 20]);
@@ -35,6 +39,18 @@ impl Digest {
         if let Some(value) = entry.string() {
             self.mix(&TYPE_STRING.to_be_bytes());
             value.with(|bytes| self.mix(bytes));
+        }
+        if let Ok(set) = SortedSetRef::of(entry) {
+            self.mix(&TYPE_SORTED_SET.to_be_bytes());
+            let mut text = Vec::new();
+            for (member, score) in set.all() {
+                text.clear();
+                number::write_f64_17(&mut text, score.get());
+                let mut pair = Digest::default();
+                member.with(|member| pair.mix(member));
+                pair.mix(&text);
+                self.add(&pair.0);
+            }
         }
         if entry.deadline().is_some() {
             self.add(b"!!expire!!");
