@@ -169,6 +169,9 @@ fn pfcount(call: &mut Call<'_, '_>) -> Result<(), Error> {
     Ok(())
 }
 
+const MERGED: KeyFlags = KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::INSERT);
+const READ: KeyFlags = KeyFlags::RO.union(KeyFlags::ACCESS);
+
 pub const PFMERGE: Command = Command {
     name: "pfmerge",
     summary: "Merges HyperLogLogs into one, which is created if there is none.",
@@ -177,10 +180,12 @@ pub const PFMERGE: Command = Command {
     complexity: "O(N) in the number of keys, with a large constant.",
     arity: -2,
     flags: Flags::WRITE.union(Flags::DENYOOM),
-    keys: &[
-        KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::INSERT)),
-        KeySpec::range(2, -1, 1, KeyFlags::RO.union(KeyFlags::ACCESS)),
-    ],
+    keys: &[KeySpec::one(1, MERGED), KeySpec::range(2, -1, 1, READ)],
+    // There need not be any keys of the second kind.
+    find_keys: Some(|request, visit| {
+        visit(1, MERGED);
+        (2..request.len()).for_each(|at| visit(at, READ));
+    }),
     args: &[Arg::key("destkey", 0), Arg::key("sourcekey", 1).optional().multiple()],
     reply: "OK",
     handler: Some(pfmerge),
