@@ -30,8 +30,8 @@ fn request(words: &[&str]) -> Request {
 const KEYS: [&str; 5] = ["a", "b", "key:1", "dst", "n"];
 /// Keys of sets whose members all have the score 0, for ranges of members.
 const LEX_KEYS: [&str; 2] = ["lex:1", "lex:2"];
-/// A key that holds a string, and one that holds nothing.
-const OTHER_KEYS: [&str; 2] = ["string", "nothing"];
+/// Keys that hold a string, nothing, and plain sets.
+const OTHER_KEYS: [&str; 4] = ["string", "nothing", "set:1", "set:2"];
 
 const MEMBERS: &[&str] = &[
     "a",
@@ -133,7 +133,7 @@ impl Generator {
 
     fn key(&mut self) -> Vec<u8> {
         match self.rng.random_range(0..100) {
-            0..95 => self.word(&KEYS),
+            0..92 => self.word(&KEYS),
             _ => self.word(&OTHER_KEYS),
         }
     }
@@ -376,7 +376,7 @@ impl Generator {
             104 => vec![b"DEL".to_vec(), self.any_key()],
             105 => vec![b"COPY".to_vec(), self.word(&KEYS), self.word(&KEYS), b"REPLACE".to_vec()],
             106 => vec![b"SET".to_vec(), b"string".to_vec(), b"x".to_vec()],
-            107 => vec![b"TYPE".to_vec(), self.any_key()],
+            107 => vec![b"SADD".to_vec(), self.word(&["set:1", "set:2"]), self.member(), self.member()],
             _ => vec![b"OBJECT".to_vec(), b"ENCODING".to_vec(), self.any_key()],
         }
     }

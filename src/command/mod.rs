@@ -19,6 +19,7 @@ pub mod hyperloglog;
 pub mod keyspec;
 pub mod scanning;
 pub mod server;
+pub mod set;
 pub mod sorted_set;
 pub mod spec;
 pub mod string;

@@ -1,7 +1,7 @@
 //! The index over all command records: by name for dispatch, by number for statistics.
 
 use super::spec::{Command, Flags, KeySpec, Scope};
-use super::{bitmap, connection, generic, geo, hyperloglog, server, sorted_set, string};
+use super::{bitmap, connection, generic, geo, hyperloglog, server, set, sorted_set, string};
 use crate::resp::scan::Request;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -49,6 +49,7 @@ const GROUPS: &[&[Command]] = &[
     string::COMMANDS,
     bitmap::COMMANDS,
     hyperloglog::COMMANDS,
+    set::COMMANDS,
     sorted_set::COMMANDS,
     geo::COMMANDS,
     generic::COMMANDS,

@@ -22,7 +22,9 @@
 //! - If the flag FAR says so, the payload is the pointer of one `Box<Object>`, which the entry owns.
 
 use super::access::Access;
+use crate::types::member::Member;
 use crate::types::sorted_set::SortedSet;
+use crate::types::table::Table;
 use bytes::{Bytes, BytesMut};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::ptr::NonNull;
@@ -45,6 +47,8 @@ pub enum Object {
     String(Bytes),
     /// A collection in one piece of more than [`MAX_INLINE_BYTES`].
     Packed(Vec<u8>),
+    /// A set that is not kept in one piece.
+    Set(Table<Member>),
     /// A sorted set of its own.
     SortedSet(Box<SortedSet>),
 }
@@ -55,15 +59,17 @@ impl Object {
         let beyond = match self {
             Object::String(bytes) => bytes.len(),
             Object::Packed(bytes) => bytes.capacity(),
+            Object::Set(table) => table.heap_bytes(),
             Object::SortedSet(set) => size_of::<SortedSet>() + set.heap_bytes(),
         };
         size_of::<Object>() + beyond
     }
 
-    /// Allocations that are freed with the object, about.
-    pub fn elements(&self) -> usize {
+    /// About how many allocations it takes to keep the object.
+    pub fn allocations(&self) -> usize {
         match self {
             Object::String(_) | Object::Packed(_) => 1,
+            Object::Set(table) => table.len(),
             Object::SortedSet(set) => set.len(),
         }
     }
@@ -454,7 +460,9 @@ impl Entry {
         // SAFETY: the payload's bytes lie here, and `self` is borrowed exclusively.
         let bytes =
             unsafe { std::slice::from_raw_parts_mut(self.base().add(shape.payload_at()), shape.payload_len) };
-        bytes.copy_within(at + removed..len, at + inserted.len());
+        if inserted.len() != removed {
+            bytes.copy_within(at + removed..len, at + inserted.len());
+        }
         bytes[at..at + inserted.len()].copy_from_slice(inserted);
         if new_len < len {
             self.resize_inline(new_len);

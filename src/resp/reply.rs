@@ -318,6 +318,11 @@ impl Reply {
         self.finish(place, |reply| reply.map(n));
     }
 
+    /// Inserts the header of a set of `n` elements at `place`.
+    pub fn finish_set(&mut self, place: Deferred, n: usize) {
+        self.finish(place, |reply| reply.set(n));
+    }
+
     fn finish(&mut self, place: Deferred, header: impl FnOnce(&mut Reply)) {
         let end = self.buf.len();
         header(self);

@@ -33,7 +33,7 @@ const INT_32: u8 = 0xF3;
 const INT_64: u8 = 0xF4;
 
 /// One item.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Item<'a> {
     Int(i64),
     Text(&'a [u8]),
@@ -84,6 +84,14 @@ impl<'a> Item<'a> {
     /// The bytes that a client sees.
     pub fn to_vec(self) -> Vec<u8> {
         self.with(<[u8]>::to_vec)
+    }
+
+    /// The encoded item does not take more bytes than this.
+    fn most_bytes(self) -> usize {
+        match self {
+            Item::Int(_) => 1 + 8 + 1,
+            Item::Text(text) => 1 + 4 + text.len() + 5,
+        }
     }
 
     /// Appends the encoded item, with its length behind it.
@@ -277,7 +285,7 @@ fn set_len(buffer: &mut impl Buffer, count: usize) {
 /// Inserts items before the one at `at` (the length of the bytes is the end).
 pub fn insert(buffer: &mut impl Buffer, at: usize, items: &[Item<'_>]) {
     let count = len(buffer.bytes()) + items.len();
-    let mut encoded = Vec::new();
+    let mut encoded = Vec::with_capacity(items.iter().map(|item| item.most_bytes()).sum());
     items.iter().for_each(|item| item.encode(&mut encoded));
     buffer.splice(at, 0, &encoded);
     set_len(buffer, count);

@@ -31,6 +31,7 @@ mod segment;
 use ahash::RandomState;
 use rand::Rng;
 use segment::Segment;
+use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::LazyLock;
 
@@ -43,8 +44,9 @@ pub trait Element {
     fn heap_bytes(&self) -> usize;
 }
 
-/// The most elements of a segment: what fits an allocation of 2 KiB. Splitting so many takes a few microseconds.
-const MAX_SEGMENT: usize = 225;
+/// The most elements of a segment. As many as values of a tag: more would mean more look-ups that compare a key
+/// in vain. Splitting so many takes a few microseconds.
+const MAX_SEGMENT: usize = 256;
 
 /// Neighbours of together no more elements than this become one: less than half of a full segment, so that
 /// the next few elements do not split it again.
@@ -100,6 +102,12 @@ pub struct Table<E: Element> {
 impl<E: Element> Default for Table<E> {
     fn default() -> Self {
         Table { directory: Box::default(), len: 0, deepest: 0, longest: MAX_SEGMENT as u32 }
+    }
+}
+
+impl<E: Element> fmt::Debug for Table<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table").field("len", &self.len).finish_non_exhaustive()
     }
 }
 
@@ -192,6 +200,16 @@ impl<E: Element> Table<E> {
         }
         self.add(hash, element);
         None
+    }
+
+    /// Adds the element that `make` makes for this key, unless there is one; false if there is.
+    pub fn insert_new(&mut self, key: &[u8], make: impl FnOnce() -> E) -> bool {
+        let hash = hash(key);
+        if self.find(hash, key).is_some() {
+            return false;
+        }
+        self.add(hash, make());
+        true
     }
 
     /// Adds an element whose key is not there.

@@ -434,10 +434,13 @@ impl<T: Item> Tree<T> {
     }
 }
 
+/// The children of an inner node, and the one of them that a walk is in.
+type Level<'a, T> = (&'a [Child<T>], usize);
+
 /// A walk over items in order.
 pub struct Items<'a, T> {
-    /// Inner nodes from the root down, each with the child that the walk is in.
-    path: SmallVec<[(&'a [Child<T>], usize); USUAL_LEVELS]>,
+    /// From the root down.
+    path: SmallVec<[Level<'a, T>; USUAL_LEVELS]>,
     leaf: &'a [T],
     /// The next item of the leaf, or the one before which the next one lies if the walk is backwards.
     at: usize,

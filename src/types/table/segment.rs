@@ -1,39 +1,41 @@
-//! One piece of a [`Table`](super::Table): some hundred elements in one allocation, without gaps or order.
+//! One piece of a [`Table`](super::Table): some hundred elements, without gaps or order.
 //!
 //! ```text
-//! offset  0      4          8       16            16 + capacity, rounded up to 8
-//!         ┌──────┬──────────┬───────┬─────────────┬──────────────────────────────┐
-//!         │ len  │ capacity │ depth │ tags (u8)   │ elements (8 bytes each)      │
-//!         └──────┴──────────┴───────┴─────────────┴──────────────────────────────┘
+//! ┌──────────┬─────┬─────────────────┬───────────┐      ┌────────────────────────┐
+//! │ elements │ len │ capacity, depth │ tags (u8) │      │ elements (8 bytes each) │
+//! └────┬─────┴─────┴─────────────────┴───────────┘      └────────────────────────┘
+//!      └────────────────────────────────────────────────▶
 //! ```
 //!
-//! A tag is eight bits of an element's hash. Capacities are those that fill the size classes of jemalloc, so
-//! that a segment is about nine tenths full at any time.
+//! A tag is eight bits of an element's hash. Capacities are those that fill the size classes of jemalloc (128,
+//! 160, 192, 224, 256 elements), so that a segment is about nine tenths full at any time.
 //!
 //! # Invariants of the `unsafe` code
-//! - `Segment` owns an allocation of exactly `layout(capacity)`.
+//! - `Segment` owns the allocation of its head, of exactly `head_layout(capacity)`, and through it that of the
+//!   elements, of exactly `elements_layout(capacity)`.
 //! - The first `len` tags and the first `len` elements are initialised, and `len <= capacity`.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
-#[repr(C, align(8))]
+#[repr(C)]
 struct Header {
+    elements: NonNull<u8>,
     len: u32,
-    capacity: u32,
-    /// How many bits of the hash all elements have in common.
-    depth: u8,
+    /// The capacity, and in the lowest [`DEPTH_BITS`] how many bits of the hash all elements have in common.
+    capacity_and_depth: u32,
 }
 
 const HEADER_BYTES: usize = size_of::<Header>();
 const ELEMENT_BYTES: usize = 8;
+const DEPTH_BITS: u32 = 6;
 
 /// The least number of elements that room is made for.
 const MIN_CAPACITY: usize = 4;
 
 pub(super) struct Segment<E> {
-    base: NonNull<Header>,
+    head: NonNull<Header>,
     owns: PhantomData<E>,
 }
 
@@ -42,12 +44,13 @@ unsafe impl<E: Send> Send for Segment<E> {}
 // SAFETY: as above.
 unsafe impl<E: Sync> Sync for Segment<E> {}
 
-fn elements_at(capacity: usize) -> usize {
-    HEADER_BYTES + capacity.next_multiple_of(align_of::<Header>())
+fn head_layout(capacity: usize) -> Layout {
+    Layout::from_size_align(HEADER_BYTES + capacity, align_of::<Header>()).expect("segments are small")
 }
 
-fn layout(capacity: usize) -> Layout {
-    Layout::from_size_align(elements_at(capacity) + ELEMENT_BYTES * capacity, align_of::<Header>())
+fn elements_layout(capacity: usize) -> Layout {
+    Layout::array::<[u8; ELEMENT_BYTES]>(capacity)
+        .and_then(|layout| layout.align_to(ELEMENT_BYTES))
         .expect("segments are small")
 }
 
@@ -60,54 +63,55 @@ fn size_class_bytes(bytes: usize) -> usize {
 
 /// How many elements fit the size class that so many elements need at least.
 fn roomy_capacity(len: usize) -> usize {
-    let class_bytes = size_class_bytes(layout(len.max(MIN_CAPACITY)).size());
-    // Nine bytes an element; rounding the tags up to 8 costs one element at most.
-    let upper = (class_bytes - HEADER_BYTES) / (ELEMENT_BYTES + 1);
-    if layout(upper).size() <= class_bytes { upper } else { upper - 1 }
+    let capacity = size_class_bytes(len.max(MIN_CAPACITY) * ELEMENT_BYTES) / ELEMENT_BYTES;
+    assert!(capacity < 1 << (u32::BITS - DEPTH_BITS), "a segment has far fewer elements");
+    capacity
+}
+
+fn allocate(layout: Layout) -> NonNull<u8> {
+    // SAFETY: the layouts of this module are not empty.
+    NonNull::new(unsafe { alloc(layout) }).unwrap_or_else(|| handle_alloc_error(layout))
 }
 
 impl<E> Segment<E> {
     /// An empty segment with room for `len` elements.
     pub(super) fn with_room(len: usize, depth: u8) -> Segment<E> {
-        const { assert!(size_of::<E>() == ELEMENT_BYTES && align_of::<E>() <= align_of::<Header>()) };
+        const { assert!(size_of::<E>() == ELEMENT_BYTES && align_of::<E>() <= ELEMENT_BYTES) };
         let capacity = roomy_capacity(len);
-        let layout = layout(capacity);
-        // SAFETY: the layout is not empty; the header is written before anybody sees the segment, and no
-        // element is initialised, as its length says.
-        unsafe {
-            let Some(base) = NonNull::new(alloc(layout).cast::<Header>()) else { handle_alloc_error(layout) };
-            base.write(Header { len: 0, capacity: capacity as u32, depth });
-            Segment { base, owns: PhantomData }
-        }
+        let head = allocate(head_layout(capacity)).cast::<Header>();
+        let elements = allocate(elements_layout(capacity));
+        let capacity_and_depth = (capacity as u32) << DEPTH_BITS | u32::from(depth);
+        // SAFETY: the head has room for its header, and no element is initialised, as its length says.
+        unsafe { head.write(Header { elements, len: 0, capacity_and_depth }) };
+        Segment { head, owns: PhantomData }
     }
 
     #[inline]
     fn header(&self) -> &Header {
         // SAFETY: the header is initialised and lives as long as the segment.
-        unsafe { self.base.as_ref() }
+        unsafe { self.head.as_ref() }
     }
 
     #[inline]
     fn header_mut(&mut self) -> &mut Header {
         // SAFETY: as above, and the segment is borrowed exclusively.
-        unsafe { self.base.as_mut() }
+        unsafe { self.head.as_mut() }
     }
 
     #[inline]
     fn tags_start(&self) -> *mut u8 {
-        // SAFETY: within the allocation, or at its end.
-        unsafe { self.base.as_ptr().cast::<u8>().add(HEADER_BYTES) }
+        // SAFETY: behind the header, within the allocation.
+        unsafe { self.head.as_ptr().cast::<u8>().add(HEADER_BYTES) }
     }
 
     #[inline]
     fn elements_start(&self) -> *mut E {
-        // SAFETY: within the allocation; a multiple of 8 from its start.
-        unsafe { self.base.as_ptr().cast::<u8>().add(elements_at(self.capacity())).cast() }
+        self.header().elements.as_ptr().cast()
     }
 
     #[inline]
     fn capacity(&self) -> usize {
-        self.header().capacity as usize
+        (self.header().capacity_and_depth >> DEPTH_BITS) as usize
     }
 
     #[inline]
@@ -117,11 +121,11 @@ impl<E> Segment<E> {
 
     #[inline]
     pub(super) fn depth(&self) -> u8 {
-        self.header().depth
+        (self.header().capacity_and_depth & ((1 << DEPTH_BITS) - 1)) as u8
     }
 
     pub(super) fn set_depth(&mut self, depth: u8) {
-        self.header_mut().depth = depth;
+        self.header_mut().capacity_and_depth = (self.capacity() as u32) << DEPTH_BITS | u32::from(depth);
     }
 
     #[inline]
@@ -142,12 +146,12 @@ impl<E> Segment<E> {
         unsafe { std::slice::from_raw_parts_mut(self.elements_start(), self.len()) }
     }
 
-    /// Bytes of the allocation.
+    /// Bytes of both allocations.
     pub(super) fn allocated_bytes(&self) -> usize {
-        layout(self.capacity()).size()
+        head_layout(self.capacity()).size() + elements_layout(self.capacity()).size()
     }
 
-    /// Moves everything into an allocation with room for `len` elements (at least those that there are).
+    /// Moves everything to where there is room for `len` elements (at least those that there are).
     fn resize(&mut self, len: usize) {
         let count = self.len();
         let mut other = Segment::<E>::with_room(len.max(count), self.depth());
@@ -220,11 +224,12 @@ impl<E: Clone> Clone for Segment<E> {
 
 impl<E> Drop for Segment<E> {
     fn drop(&mut self) {
-        let layout = layout(self.capacity());
-        // SAFETY: the elements are dropped once, then the allocation is given back with its own layout.
+        let (capacity, elements) = (self.capacity(), self.header().elements);
+        // SAFETY: the elements are dropped once, then both allocations are given back with their own layouts.
         unsafe {
             std::ptr::drop_in_place(self.elements_mut());
-            dealloc(self.base.as_ptr().cast(), layout);
+            dealloc(elements.as_ptr(), elements_layout(capacity));
+            dealloc(self.head.as_ptr().cast(), head_layout(capacity));
         }
     }
 }
@@ -235,13 +240,8 @@ mod tests {
 
     #[test]
     fn capacities_fill_the_size_classes() {
-        for len in 1..600 {
-            let capacity = roomy_capacity(len);
-            assert!(capacity >= len);
-            let class = size_class_bytes(layout(len.max(MIN_CAPACITY)).size());
-            assert!(layout(capacity).size() <= class && layout(capacity + 1).size() > class, "{len}");
-        }
-        assert_eq!([1, 8, 9, 64, 65, 81, 1025].map(size_class_bytes), [8, 8, 16, 64, 80, 96, 1280]);
+        assert_eq!([8, 9, 64, 65, 81, 1025].map(size_class_bytes), [8, 16, 64, 80, 96, 1280]);
+        assert_eq!([0, 4, 5, 9, 113, 128, 129, 256].map(roomy_capacity), [4, 4, 5, 10, 128, 128, 160, 256]);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 use super::with_key;
 use crate::command::call::Call;
 use crate::command::errors::Error;
+use crate::command::set::value::SetRef;
 use crate::command::sorted_set::value::SortedSetRef;
 use crate::keyspace::Entry;
 use crate::keyspace::view::Mode;
@@ -16,6 +17,8 @@ use sha1::{Digest as _, Sha1};
 
 /// The number of the type "string" in Redis.
 const TYPE_STRING: u32 = 0;
+/// The number of the type "set".
+const TYPE_SET: u32 = 2;
 /// The number of the type "zset".
 const TYPE_SORTED_SET: u32 = 3;
 
@@ -39,6 +42,10 @@ impl Digest {
         if let Some(value) = entry.string() {
             self.mix(&TYPE_STRING.to_be_bytes());
             value.with(|bytes| self.mix(bytes));
+        }
+        if let Ok(set) = SetRef::of(entry) {
+            self.mix(&TYPE_SET.to_be_bytes());
+            set.each(|member| member.with(|bytes| self.add(bytes)));
         }
         if let Ok(set) = SortedSetRef::of(entry) {
             self.mix(&TYPE_SORTED_SET.to_be_bytes());
