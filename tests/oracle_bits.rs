@@ -274,15 +274,15 @@ impl Generator {
             94 => start("GET", self.sketch()),
             95 => start("DEL", self.sketch()),
             96 => vec![b"OBJECT".to_vec(), b"ENCODING".to_vec(), self.sketch()],
-            97 => vec![b"APPEND".to_vec(), self.sketch(), self.word(&["", "x", "\x7f", "\x10"])],
+            97 => vec![b"APPEND".to_vec(), self.sketch(), self.word(&["", "x", "\x10", "\x20"])],
             98 => {
+                // Of the header: what Redis 7.0 makes of damaged registers depends on memory behind them.
                 let byte = [b"H".to_vec(), b"Y".to_vec(), vec![0], vec![1], vec![self.rng.random()]];
                 let byte = byte.choose(&mut self.rng).expect("bytes").clone();
-                let at = if self.chance(50) { 0..16 } else { 0..40 };
                 vec![
                     b"SETRANGE".to_vec(),
                     self.sketch(),
-                    self.rng.random_range(at).to_string().into_bytes(),
+                    self.rng.random_range(0..16).to_string().into_bytes(),
                     byte,
                 ]
             }

@@ -339,6 +339,10 @@ pub fn describe(bytes: &[u8]) -> String {
         });
         at += run.bytes;
     }
+    if let Some(cut_off) = bytes.get(at) {
+        // Redis takes the zero behind its strings for the second byte.
+        words.push(format!("Z:{}", (usize::from(cut_off & 0x3f) << 8) + 1));
+    }
     words.join(" ")
 }
 
