@@ -215,7 +215,9 @@ pub const GEORADIUSBYMEMBER_RO: Command = Command {
 fn radius_keys(request: Request<'_>, visit: &mut dyn FnMut(usize, KeyFlags)) {
     /// Where the options of the shorter of the two commands begin.
     const OPTIONS: usize = 5;
-    visit(1, READS);
+    if request.len() > 1 {
+        visit(1, READS);
+    }
     let mut args = Args::new(request, OPTIONS.min(request.len()));
     while args.left() > 1 {
         if args.skip_word("STORE") || args.skip_word("STOREDIST") {
