@@ -345,6 +345,46 @@ mod tests {
         assert!(Point::new(f64::NAN, 0.0).is_none());
     }
 
+    /// Longitude, latitude, and what Redis 7.0 makes of them: score, geohash, the text of GEOPOS.
+    const KNOWN: [(f64, f64, u64, &str, &str); 8] = [
+        (13.361389, 38.115556, 3479099956230698, "sqc8b49rny0", "13.36138933897018433 38.11555639549629859"),
+        (15.087269, 37.502669, 3479447370796909, "sqdtr74hyu0", "15.08726745843887329 37.50266842333162032"),
+        (
+            -122.27652,
+            37.805186,
+            1367952638197536,
+            "9q9p1d0znt0",
+            "-122.27652043104171753 37.80518485897756165",
+        ),
+        (0.0, 0.0, 3377699720527872, "s0000000000", "0.00000268220901489 0.00000126736058093"),
+        (180.0, MAX_LATITUDE, 13510798882111488, "bp05b5048p0", "180.00000000000000000 85.05112877999999910"),
+        (-180.0, -MAX_LATITUDE, 0, "00bh0hbj200", "-179.99999731779098511 -85.05112751263942528"),
+        (151.2093, -33.8688, 3252046221964352, "r3gx2f77bj0", "151.20929986238479614 -33.86880091934155956"),
+        (-0.1275, 51.507222, 2163557714840001, "gcpvj0e5m10", "-0.12749880552291870 51.50722081469902491"),
+    ];
+
+    #[test]
+    fn scores_and_geohashes_are_those_of_redis() {
+        for (longitude, latitude, score, geohash, text) in KNOWN {
+            assert_eq!(point(longitude, latitude).score(), score);
+            let kept = Point::of_score(score as f64);
+            assert_eq!(std::str::from_utf8(&kept.geohash()).unwrap(), geohash);
+            assert_eq!(format!("{:.17} {:.17}", kept.longitude, kept.latitude), text);
+        }
+        for (from, to, metres) in [
+            (0, 1, "166274.1516"),
+            (0, 2, "10431665.6681"),
+            (3, 4, "10560811.4940"),
+            (4, 5, "18919844.5891"),
+            (6, 7, "16998719.8854"),
+            (2, 7, "8609279.1475"),
+            (3, 6, "15203738.5333"),
+        ] {
+            let [from, to] = [from, to].map(|at: usize| Point::of_score(KNOWN[at].2 as f64));
+            assert_eq!(format!("{:.4}", from.distance(to)), metres);
+        }
+    }
+
     #[test]
     fn neighbours_wrap_around() {
         let corner = Cell { bits: 0, steps: 1 };

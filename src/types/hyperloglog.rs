@@ -591,6 +591,16 @@ mod tests {
     }
 
     #[test]
+    fn elements_are_hashed_as_in_redis() {
+        let mut bytes = empty();
+        for element in [&b""[..], b"a", b"foo", b"hello world", b"exactly16bytes!!"] {
+            assert!(add(&mut bytes, element));
+        }
+        let expected = "Z:2470 v:4,1 Z:3467 v:2,1 Z:1409 v:5,1 Z:2050 v:4,1 Z:3311 v:2,1 Z:3672";
+        assert_eq!((describe(&bytes).as_str(), cardinality(&bytes)), (expected, Ok(5)));
+    }
+
+    #[test]
     fn runs_split_and_join() {
         let mut bytes = empty();
         for (register, rank, expected) in [

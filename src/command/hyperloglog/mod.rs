@@ -183,8 +183,7 @@ pub const PFMERGE: Command = Command {
     keys: &[KeySpec::one(1, MERGED), KeySpec::range(2, -1, 1, READ)],
     // There need not be any keys of the second kind.
     find_keys: Some(|request, visit| {
-        visit(1, MERGED);
-        (2..request.len()).for_each(|at| visit(at, READ));
+        (1..request.len()).for_each(|at| visit(at, if at == 1 { MERGED } else { READ }));
     }),
     args: &[Arg::key("destkey", 0), Arg::key("sourcekey", 1).optional().multiple()],
     reply: "OK",
