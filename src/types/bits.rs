@@ -297,8 +297,8 @@ mod tests {
 
     #[test]
     fn sources_longer_than_a_block() {
-        let long: Vec<u8> = (0..BLOCK_BYTES * 2 + 100).map(|i| (i * 31 >> 3) as u8).collect();
-        let other: Vec<u8> = (0..BLOCK_BYTES + 7).map(|i| (i * 17 >> 2) as u8).collect();
+        let long: Vec<u8> = (0..BLOCK_BYTES * 2 + 100).map(|i| ((i * 31) >> 3) as u8).collect();
+        let other: Vec<u8> = (0..BLOCK_BYTES + 7).map(|i| ((i * 17) >> 2) as u8).collect();
         for operation in OPERATIONS {
             check(operation, &[&long, &other, &[0x55; 9000], &[]]);
             check(operation, &[&other, &long]);

@@ -223,7 +223,7 @@ fn push_run(out: &mut Vec<u8>, value: u8, registers: usize) {
         0 => {}
         _ if value > 0 => out.push(val(value, registers)),
         1..=MAX_ZERO_RUN => out.push((registers - 1) as u8),
-        _ => out.extend((registers as u16 - 1 | 0x4000).to_be_bytes()),
+        _ => out.extend(((registers as u16 - 1) | 0x4000).to_be_bytes()),
     }
 }
 
