@@ -13,6 +13,7 @@ pub mod describe;
 pub mod dispatch;
 pub mod errors;
 pub mod generic;
+pub mod geo;
 pub mod hash;
 pub mod help;
 pub mod hyperloglog;

@@ -1,0 +1,262 @@
+//! Redis is the judge of places: random sequences of the commands on them get the same replies from this server and
+//! from Debian's Redis.
+
+mod common;
+
+use common::{Client, Process};
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
+use std::time::{Duration, Instant};
+
+/// All runs together take about this long.
+const TIME_LIMIT: Duration = Duration::from_secs(10);
+/// Commands of one run, which begins with an empty database.
+const RUN_COMMANDS: usize = 2000;
+/// How many of the last commands a failure shows.
+const SHOWN_COMMANDS: usize = 30;
+
+type Request = Vec<Vec<u8>>;
+
+struct Generator {
+    rng: StdRng,
+}
+
+impl Generator {
+    fn chance(&mut self, percent: u32) -> bool {
+        self.rng.random_range(0..100) < percent
+    }
+
+    fn word(&mut self, words: &[&str]) -> Vec<u8> {
+        let word = words.choose(&mut self.rng).expect("words");
+        if self.chance(85) { word.as_bytes().to_vec() } else { word.to_ascii_lowercase().into_bytes() }
+    }
+
+    fn key(&mut self) -> Vec<u8> {
+        self.word(&["a", "b", "b", "b", "c", "text", "none"])
+    }
+
+    fn member(&mut self) -> Vec<u8> {
+        format!("m{}", self.rng.random_range(0..120)).into_bytes()
+    }
+
+    fn unit(&mut self) -> Vec<u8> {
+        if self.chance(3) { self.word(&["x", "", "kms"]) } else { self.word(&["m", "km", "km", "ft", "mi"]) }
+    }
+
+    /// Longitude and latitude, each place but once. Not near the poles, where searches miss a few.
+    fn place(&mut self, out: &mut Request) {
+        if self.chance(2) {
+            out.extend([
+                self.word(&["181", "x", "nan", "-180", "0"]),
+                self.word(&["86", "-85.06", "inf", "85.05112878"]),
+            ]);
+            return;
+        }
+        let near = self.chance(60);
+        let (x, y) = if near { (10.0..20.0, 40.0..50.0) } else { (-179.0..179.0, -80.0..80.0) };
+        out.push(format!("{:.6}", self.rng.random_range(x)).into_bytes());
+        out.push(format!("{:.6}", self.rng.random_range(y)).into_bytes());
+    }
+
+    fn length(&mut self) -> Vec<u8> {
+        if self.chance(3) {
+            return self.word(&["-1", "x", "0", ""]);
+        }
+        let most = *[10.0, 1_000.0, 100_000.0, 3_000_000.0].choose(&mut self.rng).expect("lengths");
+        format!("{:.3}", self.rng.random_range(0.0..most)).into_bytes()
+    }
+
+    fn limits(&mut self, out: &mut Request) {
+        if self.chance(40) {
+            let bad = self.chance(5);
+            out.push(self.word(&["COUNT"]));
+            out.push(if bad { self.word(&["0", "-1", "x"]) } else { self.word(&["1", "3", "10", "100"]) });
+            if self.chance(30) {
+                out.push(self.word(&["ANY"]));
+            }
+        }
+        if self.chance(50) {
+            out.push(self.word(&["ASC", "DESC"]));
+        }
+        if self.chance(2) {
+            out.push(self.word(&["ANY", "COUNT", "bad", "STOREDIST"]));
+        }
+    }
+
+    fn details(&mut self, out: &mut Request) {
+        for word in ["WITHDIST", "WITHHASH", "WITHCOORD"] {
+            if self.chance(40) {
+                out.push(self.word(&[word]));
+            }
+        }
+    }
+
+    fn search(&mut self, out: &mut Request) {
+        if self.chance(50) {
+            out.extend([self.word(&["FROMMEMBER"]), self.member()]);
+        } else {
+            out.push(self.word(&["FROMLONLAT"]));
+            self.place(out);
+        }
+        if self.chance(55) {
+            out.extend([self.word(&["BYRADIUS"]), self.length(), self.unit()]);
+        } else {
+            out.extend([self.word(&["BYBOX"]), self.length(), self.length(), self.unit()]);
+        }
+        self.limits(out);
+        if self.chance(2) {
+            out.extend([self.word(&["FROMMEMBER", "BYRADIUS", "STORE"]), self.member()]);
+        }
+    }
+
+    fn radius(&mut self, name: &str) -> Request {
+        let mut out = vec![self.word(&[name]), self.key()];
+        if name.contains("BYMEMBER") {
+            out.push(self.member());
+        } else {
+            self.place(&mut out);
+        }
+        out.extend([self.length(), self.unit()]);
+        let stores = self.chance(30);
+        if !stores || self.chance(3) {
+            self.details(&mut out);
+        }
+        self.limits(&mut out);
+        if stores {
+            out.extend([self.word(&["STORE", "STOREDIST"]), self.key()]);
+            if self.chance(10) {
+                out.extend([self.word(&["STORE", "STOREDIST"]), self.key()]);
+            }
+        }
+        out
+    }
+
+    fn next(&mut self) -> Request {
+        let mut out = self.command();
+        if self.chance(1) {
+            out.push(b"x".to_vec());
+        } else if self.chance(1) && out.len() > 1 {
+            out.pop();
+        }
+        out
+    }
+
+    fn command(&mut self) -> Request {
+        let key = self.key();
+        match self.rng.random_range(0..100) {
+            0..25 => {
+                let mut out = vec![self.word(&["GEOADD"]), key];
+                for _ in 0..self.rng.random_range(0..3) {
+                    if self.chance(30) {
+                        out.push(self.word(&["NX", "XX", "CH", "CH"]));
+                    }
+                }
+                for _ in 0..*[1, 2, 5, 60].choose(&mut self.rng).expect("counts") {
+                    self.place(&mut out);
+                    out.push(self.member());
+                }
+                out
+            }
+            25..31 => {
+                let mut out = vec![self.word(&["GEOPOS", "GEOHASH"]), key];
+                for _ in 0..self.rng.random_range(0..4) {
+                    out.push(self.member());
+                }
+                out
+            }
+            31..38 => {
+                let mut out = vec![self.word(&["GEODIST"]), key, self.member(), self.member()];
+                if self.chance(60) {
+                    out.push(self.unit());
+                }
+                out
+            }
+            38..62 => {
+                let mut out = vec![self.word(&["GEOSEARCH"]), key];
+                self.search(&mut out);
+                self.details(&mut out);
+                out
+            }
+            62..72 => {
+                let mut out = vec![self.word(&["GEOSEARCHSTORE"]), key, self.key()];
+                self.search(&mut out);
+                if self.chance(40) {
+                    out.push(self.word(&["STOREDIST"]));
+                }
+                out
+            }
+            72..77 => self.radius("GEORADIUS"),
+            77..82 => self.radius("GEORADIUSBYMEMBER"),
+            82..85 => self.radius("GEORADIUS_RO"),
+            85..88 => self.radius("GEORADIUSBYMEMBER_RO"),
+            88..91 => [&b"ZRANGE"[..], &key, b"0", b"-1", b"WITHSCORES"].map(<[u8]>::to_vec).to_vec(),
+            91..93 => [&b"OBJECT"[..], b"ENCODING", &key].map(<[u8]>::to_vec).to_vec(),
+            93 => vec![b"DEL".to_vec(), key],
+            94 => [&b"SET"[..], b"text", b"x"].map(<[u8]>::to_vec).to_vec(),
+            95 => {
+                let score = self.word(&["-1", "1e17", "0.5", "4503599627370496", "inf", "-1e300", "3e15"]);
+                vec![b"ZADD".to_vec(), key, score, self.member()]
+            }
+            _ => vec![b"ZREM".to_vec(), key, self.member(), self.member()],
+        }
+    }
+}
+
+struct Pair {
+    ours: Client,
+    theirs: Client,
+}
+
+impl Pair {
+    fn ask(&mut self, request: &[Vec<u8>]) -> (Vec<u8>, Vec<u8>) {
+        self.ours.send(request);
+        self.theirs.send(request);
+        (self.ours.receive(), self.theirs.receive())
+    }
+}
+
+fn shown(bytes: &[u8]) -> String {
+    let text = bytes[..bytes.len().min(1000)].escape_ascii().to_string();
+    if bytes.len() > 1000 { format!("{text}… ({} bytes)", bytes.len()) } else { text }
+}
+
+fn line(request: &[Vec<u8>]) -> String {
+    request.iter().map(|arg| shown(arg)).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn random_commands_get_the_replies_of_redis() {
+    let (ours, theirs) = (Process::nuthatch(&[]), Process::redis(&[]));
+    let started = Instant::now();
+    let mut commands = 0;
+    for seed in 0.. {
+        if started.elapsed() > TIME_LIMIT {
+            break;
+        }
+        let mut pair = Pair { ours: ours.connect(), theirs: theirs.connect() };
+        let proto = if seed % 2 == 0 { "2" } else { "3" };
+        pair.ask(&["HELLO", proto].map(|word| word.as_bytes().to_vec()));
+        pair.ask(&[b"FLUSHALL".to_vec()]);
+        let mut generator = Generator { rng: StdRng::seed_from_u64(seed) };
+        let mut history: Vec<Request> = Vec::new();
+        for step in 0..RUN_COMMANDS {
+            let request = generator.next();
+            history.push(request.clone());
+            let (ours, theirs) = pair.ask(&request);
+            if ours != theirs {
+                let from = history.len().saturating_sub(SHOWN_COMMANDS);
+                let last: Vec<String> = history[from..].iter().map(|request| line(request)).collect();
+                let last = last.join("\n");
+                panic!(
+                    "seed {seed}, RESP{proto}, command {step}:\n{last}\nours: {}\ntheirs: {}",
+                    shown(&ours),
+                    shown(&theirs)
+                );
+            }
+            commands += 1;
+        }
+    }
+    println!("{commands} commands");
+    assert!(commands >= RUN_COMMANDS, "not even one run was completed");
+}
