@@ -359,6 +359,16 @@ impl<'a> Dispatcher<'a> {
                     found.into_iter().map(|(db, at)| (db, request.get(at))).collect();
                 keyspace.lock_places(db, now_ms, &places, mode)
             }
+            Scope::Chosen(needs) => {
+                let needs = needs(request);
+                let mode = if needs.writes { Mode::Exclusive } else { Mode::Shared };
+                if needs.database {
+                    return Ok(keyspace.lock_databases(db, now_ms, std::iter::once(db), mode));
+                }
+                let mut places: SmallVec<[(usize, &[u8]); 4]> = SmallVec::new();
+                keyspec::for_each_key(entry.spec, request, |at, _| places.push((db, request.get(at))))?;
+                keyspace.lock_places(db, now_ms, &places, mode)
+            }
         })
     }
 

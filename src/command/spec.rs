@@ -300,6 +300,18 @@ pub enum Scope {
     UsedDatabases,
     /// Keys in several databases, as the function finds them (COPY and MOVE).
     Custom(FindPlaces),
+    /// The keys that the key specifications find, or the whole of the selected database, as the function decides
+    /// (SORT).
+    Chosen(fn(Request<'_>) -> Needs),
+}
+
+/// What a request locks whose record leaves it to its arguments.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Needs {
+    /// Every shard of the selected database.
+    pub database: bool,
+    /// For writing.
+    pub writes: bool,
 }
 
 /// Reads the arguments behind the command's name and appends, for each key that may be touched, its database and

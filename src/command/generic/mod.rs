@@ -6,6 +6,7 @@ mod expire;
 mod inspect;
 mod object;
 mod rename;
+mod sort;
 mod walk;
 
 use super::spec::Command;
@@ -34,6 +35,8 @@ pub const COMMANDS: &[Command] = &[
     rename::RENAME,
     rename::RENAMENX,
     walk::SCAN,
+    sort::SORT,
+    sort::SORT_RO,
     database::SWAPDB,
     inspect::TOUCH,
     expire::TTL,
