@@ -2,34 +2,24 @@
 //! from Debian's Redis.
 
 mod common;
+#[path = "common/oracle.rs"]
+mod oracle;
 
-use common::{Client, Process};
-use rand::rngs::StdRng;
+use common::Process;
+use oracle::{Comparison, Dice, Request};
+use rand::Rng;
 use rand::seq::IndexedRandom;
-use rand::{Rng, SeedableRng};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// All runs together take about this long.
-const TIME_LIMIT: Duration = Duration::from_secs(10);
-/// Commands of one run, which begins with an empty database.
-const RUN_COMMANDS: usize = 2000;
-/// How many of the last commands a failure shows.
-const SHOWN_COMMANDS: usize = 30;
+struct Generator<'a>(&'a mut Dice);
 
-type Request = Vec<Vec<u8>>;
-
-struct Generator {
-    rng: StdRng,
-}
-
-impl Generator {
+impl Generator<'_> {
     fn chance(&mut self, percent: u32) -> bool {
-        self.rng.random_range(0..100) < percent
+        self.0.chance(percent)
     }
 
     fn word(&mut self, words: &[&str]) -> Vec<u8> {
-        let word = words.choose(&mut self.rng).expect("words");
-        if self.chance(85) { word.as_bytes().to_vec() } else { word.to_ascii_lowercase().into_bytes() }
+        self.0.word(words)
     }
 
     fn key(&mut self) -> Vec<u8> {
@@ -37,7 +27,7 @@ impl Generator {
     }
 
     fn member(&mut self) -> Vec<u8> {
-        format!("m{}", self.rng.random_range(0..120)).into_bytes()
+        format!("m{}", self.0.0.random_range(0..120)).into_bytes()
     }
 
     fn unit(&mut self) -> Vec<u8> {
@@ -55,16 +45,16 @@ impl Generator {
         }
         let near = self.chance(60);
         let (x, y) = if near { (10.0..20.0, 40.0..50.0) } else { (-179.0..179.0, -80.0..80.0) };
-        out.push(format!("{:.6}", self.rng.random_range(x)).into_bytes());
-        out.push(format!("{:.6}", self.rng.random_range(y)).into_bytes());
+        out.push(format!("{:.6}", self.0.0.random_range(x)).into_bytes());
+        out.push(format!("{:.6}", self.0.0.random_range(y)).into_bytes());
     }
 
     fn length(&mut self) -> Vec<u8> {
         if self.chance(3) {
             return self.word(&["-1", "x", "0", ""]);
         }
-        let most = *[10.0, 1_000.0, 100_000.0, 3_000_000.0].choose(&mut self.rng).expect("lengths");
-        format!("{:.3}", self.rng.random_range(0.0..most)).into_bytes()
+        let most = *[10.0, 1_000.0, 100_000.0, 3_000_000.0].choose(&mut self.0.0).expect("lengths");
+        format!("{:.3}", self.0.0.random_range(0.0..most)).into_bytes()
     }
 
     fn limits(&mut self, out: &mut Request) {
@@ -144,15 +134,15 @@ impl Generator {
 
     fn command(&mut self) -> Request {
         let key = self.key();
-        match self.rng.random_range(0..100) {
+        match self.0.0.random_range(0..100) {
             0..25 => {
                 let mut out = vec![self.word(&["GEOADD"]), key];
-                for _ in 0..self.rng.random_range(0..3) {
+                for _ in 0..self.0.0.random_range(0..3) {
                     if self.chance(30) {
                         out.push(self.word(&["NX", "XX", "CH", "CH"]));
                     }
                 }
-                for _ in 0..*[1, 2, 5, 60].choose(&mut self.rng).expect("counts") {
+                for _ in 0..*[1, 2, 5, 60].choose(&mut self.0.0).expect("counts") {
                     self.place(&mut out);
                     out.push(self.member());
                 }
@@ -160,7 +150,7 @@ impl Generator {
             }
             25..31 => {
                 let mut out = vec![self.word(&["GEOPOS", "GEOHASH"]), key];
-                for _ in 0..self.rng.random_range(0..4) {
+                for _ in 0..self.0.0.random_range(0..4) {
                     out.push(self.member());
                 }
                 out
@@ -203,60 +193,14 @@ impl Generator {
     }
 }
 
-struct Pair {
-    ours: Client,
-    theirs: Client,
-}
-
-impl Pair {
-    fn ask(&mut self, request: &[Vec<u8>]) -> (Vec<u8>, Vec<u8>) {
-        self.ours.send(request);
-        self.theirs.send(request);
-        (self.ours.receive(), self.theirs.receive())
-    }
-}
-
-fn shown(bytes: &[u8]) -> String {
-    let text = bytes[..bytes.len().min(1000)].escape_ascii().to_string();
-    if bytes.len() > 1000 { format!("{text}… ({} bytes)", bytes.len()) } else { text }
-}
-
-fn line(request: &[Vec<u8>]) -> String {
-    request.iter().map(|arg| shown(arg)).collect::<Vec<_>>().join(" ")
-}
-
 #[test]
 fn random_commands_get_the_replies_of_redis() {
-    let (ours, theirs) = (Process::nuthatch(&[]), Process::redis(&[]));
-    let started = Instant::now();
-    let mut commands = 0;
-    for seed in 0.. {
-        if started.elapsed() > TIME_LIMIT {
-            break;
-        }
-        let mut pair = Pair { ours: ours.connect(), theirs: theirs.connect() };
-        let proto = if seed % 2 == 0 { "2" } else { "3" };
-        pair.ask(&["HELLO", proto].map(|word| word.as_bytes().to_vec()));
-        pair.ask(&[b"FLUSHALL".to_vec()]);
-        let mut generator = Generator { rng: StdRng::seed_from_u64(seed) };
-        let mut history: Vec<Request> = Vec::new();
-        for step in 0..RUN_COMMANDS {
-            let request = generator.next();
-            history.push(request.clone());
-            let (ours, theirs) = pair.ask(&request);
-            if ours != theirs {
-                let from = history.len().saturating_sub(SHOWN_COMMANDS);
-                let last: Vec<String> = history[from..].iter().map(|request| line(request)).collect();
-                let last = last.join("\n");
-                panic!(
-                    "seed {seed}, RESP{proto}, command {step}:\n{last}\nours: {}\ntheirs: {}",
-                    shown(&ours),
-                    shown(&theirs)
-                );
-            }
-            commands += 1;
-        }
-    }
-    println!("{commands} commands");
-    assert!(commands >= RUN_COMMANDS, "not even one run was completed");
+    let comparison = Comparison {
+        ours: Process::nuthatch(&[]),
+        theirs: Process::redis(&[]),
+        time_limit: Duration::from_secs(10),
+        run_requests: 2000,
+        first: Vec::new(),
+    };
+    comparison.run(|dice| Generator(dice).next(), |_| false);
 }

@@ -18,3 +18,13 @@ pub struct Call<'a, 'k> {
     /// The command's own place in the table.
     pub entry: &'static Entry,
 }
+
+impl Call<'_, '_> {
+    /// The length from which on a reply need not go on: the connection will be closed for what it has not read.
+    pub fn longest_reply_bytes(&self) -> usize {
+        match self.server.config.client_output_buffer_limit().normal.hard_bytes {
+            0 => usize::MAX,
+            bytes => usize::try_from(bytes).unwrap_or(usize::MAX),
+        }
+    }
+}

@@ -7,7 +7,6 @@
 
 use crate::command::errors::Error;
 use crate::command::generic::free_entry;
-use crate::keyspace::fields::PackedEntry;
 use crate::keyspace::{Deadline, Entry, Kind, Object, Type, Value, View};
 use crate::resp::reply::Reply;
 use crate::state::Server;
@@ -353,7 +352,7 @@ impl HashMut<'_> {
         if let Some(layout) = self.layout() {
             if self.limits.allow(name, value) {
                 let is_new =
-                    packed_hash::set(&mut PackedEntry(self.entry), layout, name, value, keep_deadline);
+                    packed_hash::set(self.entry, layout, name, value, keep_deadline);
                 if is_new
                     && packed_hash::fields(self.entry.packed().unwrap_or_default(), layout)
                         > self.limits.fields
@@ -370,7 +369,7 @@ impl HashMut<'_> {
     /// Removes a field; `false` if there is no such field.
     pub fn remove(&mut self, name: &[u8]) -> bool {
         match self.layout() {
-            Some(layout) => packed_hash::remove(&mut PackedEntry(self.entry), layout, name),
+            Some(layout) => packed_hash::remove(self.entry, layout, name),
             None => self.table().remove(name),
         }
     }
@@ -387,7 +386,7 @@ impl HashMut<'_> {
     pub fn set_deadline(&mut self, name: &[u8], deadline_ms: Option<i64>) {
         self.make_timed();
         match self.layout() {
-            Some(_) => packed_hash::set_deadline(&mut PackedEntry(self.entry), name, deadline_ms),
+            Some(_) => packed_hash::set_deadline(self.entry, name, deadline_ms),
             None => self.table().set_deadline(name, deadline_ms),
         };
     }

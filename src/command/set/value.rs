@@ -274,19 +274,6 @@ pub fn create<'a>(members: impl ExactSizeIterator<Item = &'a [u8]>, limits: Limi
     (set, added)
 }
 
-/// The bytes of an entry that holds a set in one piece.
-struct InEntry<'a>(&'a mut Entry);
-
-impl Buffer for InEntry<'_> {
-    fn bytes(&self) -> &[u8] {
-        self.0.packed().unwrap_or_default()
-    }
-
-    fn splice(&mut self, at: usize, removed: usize, inserted: &[u8]) {
-        self.0.splice_packed(at, removed, inserted);
-    }
-}
-
 /// What came of adding a member to a set in one piece.
 enum Outcome {
     Added,
@@ -344,7 +331,7 @@ pub fn add(entry: &mut Entry, member: &[u8], limits: Limits) -> Result<bool, Err
         if !matches!(form, Kind::IntSet | Kind::PackedSet) {
             return Err(Error::WrongType);
         }
-        match add_to_bytes(form, &mut InEntry(entry), member, limits) {
+        match add_to_bytes(form, entry, member, limits) {
             Outcome::Added => return Ok(true),
             Outcome::WasThere => return Ok(false),
             Outcome::Outgrown(larger) => convert(entry, larger)?,
@@ -373,12 +360,11 @@ pub fn remove(entry: &mut Entry, member: &[u8]) -> Result<bool, Error> {
     }
     let item = Item::of(member);
     match (entry.kind(), item) {
-        (Kind::IntSet, Item::Int(n)) => Ok(intset::remove(&mut InEntry(entry), n)),
+        (Kind::IntSet, Item::Int(n)) => Ok(intset::remove(entry, n)),
         (Kind::IntSet, Item::Text(_)) => Ok(false),
         (Kind::PackedSet, _) => {
-            let mut bytes = InEntry(entry);
-            let Some(at) = packed::find(bytes.bytes(), item, 1) else { return Ok(false) };
-            packed::remove(&mut bytes, at, 1);
+            let Some(at) = packed::find(entry.bytes(), item, 1) else { return Ok(false) };
+            packed::remove(entry, at, 1);
             Ok(true)
         }
         _ => Err(Error::WrongType),
@@ -393,22 +379,20 @@ pub fn pop(entry: &mut Entry, rng: &mut impl Rng, f: impl FnOnce(Item<'_>)) -> R
         }
         return Ok(());
     }
-    let form = entry.kind();
-    let mut bytes = InEntry(entry);
-    match form {
+    match entry.kind() {
         Kind::IntSet => {
-            let index = index(rng, intset::len(bytes.bytes()));
-            if let Some((index, n)) = index.and_then(|at| Some((at, intset::get(bytes.bytes(), at)?))) {
-                intset::remove_at(&mut bytes, index);
+            let index = index(rng, intset::len(entry.bytes()));
+            if let Some((index, n)) = index.and_then(|at| Some((at, intset::get(entry.bytes(), at)?))) {
+                intset::remove_at(entry, index);
                 f(Item::Int(n));
             }
         }
         Kind::PackedSet => {
-            let index = index(rng, packed::len(bytes.bytes()));
-            let at = index.and_then(|index| packed::nth(bytes.bytes(), index as i64));
-            if let Some((at, (item, _))) = at.and_then(|at| Some((at, packed::get(bytes.bytes(), at)?))) {
+            let index = index(rng, packed::len(entry.bytes()));
+            let at = index.and_then(|index| packed::nth(entry.bytes(), index as i64));
+            if let Some((at, (item, _))) = at.and_then(|at| Some((at, packed::get(entry.bytes(), at)?))) {
                 f(item);
-                packed::remove(&mut bytes, at, 1);
+                packed::remove(entry, at, 1);
             }
         }
         _ => return Err(Error::WrongType),

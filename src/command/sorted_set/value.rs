@@ -256,19 +256,6 @@ fn place_of(bytes: &[u8], member: &[u8], score: f64) -> usize {
     at
 }
 
-/// The bytes of a packed value, inside its entry.
-struct Place<'a>(&'a mut Entry);
-
-impl Buffer for Place<'_> {
-    fn bytes(&self) -> &[u8] {
-        self.0.packed().expect("a packed sorted set")
-    }
-
-    fn splice(&mut self, at: usize, removed: usize, inserted: &[u8]) {
-        self.0.splice_packed(at, removed, inserted);
-    }
-}
-
 /// A sorted set to be changed. When it is empty, whoever changed it removes the key.
 pub struct SortedSetMut<'a> {
     entry: &'a mut Entry,
@@ -323,21 +310,21 @@ impl<'a> SortedSetMut<'a> {
             return set.update(member, decide);
         }
         let item = Item::of(member);
-        let mut place = Place(self.entry);
-        match packed::find(place.bytes(), item, 2) {
+        let entry = &mut *self.entry;
+        match packed::find(entry.bytes(), item, 2) {
             Some(at) => {
-                let old = pair_at(place.bytes(), at).map(|(_, score, _)| unpacked_score(score));
+                let old = pair_at(entry.bytes(), at).map(|(_, score, _)| unpacked_score(score));
                 let Some(new) = decide(old) else { return };
-                packed::remove(&mut place, at, 2);
-                let at = place_of(place.bytes(), member, new);
-                insert_pair(&mut place, at, item, new);
+                packed::remove(entry, at, 2);
+                let at = place_of(entry.bytes(), member, new);
+                insert_pair(entry, at, item, new);
             }
             None => {
                 let Some(new) = decide(None) else { return };
-                let members = packed::len(place.bytes()) / 2 + 1;
+                let members = packed::len(entry.bytes()) / 2 + 1;
                 if self.limits.allow(members, member.len()) {
-                    let at = place_of(place.bytes(), member, new);
-                    insert_pair(&mut place, at, item, new);
+                    let at = place_of(entry.bytes(), member, new);
+                    insert_pair(entry, at, item, new);
                 } else {
                     self.grow().insert(new, member);
                 }
@@ -350,9 +337,9 @@ impl<'a> SortedSetMut<'a> {
         if let Some(set) = self.large() {
             return set.remove(member).is_some();
         }
-        let mut place = Place(self.entry);
-        let found = packed::find(place.bytes(), Item::of(member), 2);
-        found.inspect(|at| packed::remove(&mut place, *at, 2)).is_some()
+        let entry = &mut *self.entry;
+        let found = packed::find(entry.bytes(), Item::of(member), 2);
+        found.inspect(|at| packed::remove(entry, *at, 2)).is_some()
     }
 
     /// Takes out the members of these ranks.
@@ -360,9 +347,9 @@ impl<'a> SortedSetMut<'a> {
         if let Some(set) = self.large() {
             return set.remove_range(ranks);
         }
-        let mut place = Place(self.entry);
-        if let Some(at) = packed::nth(place.bytes(), 2 * ranks.start as i64) {
-            packed::remove(&mut place, at, 2 * ranks.len());
+        let entry = &mut *self.entry;
+        if let Some(at) = packed::nth(entry.bytes(), 2 * ranks.start as i64) {
+            packed::remove(entry, at, 2 * ranks.len());
         }
     }
 
@@ -372,13 +359,13 @@ impl<'a> SortedSetMut<'a> {
             set.remove_rank(rank, |(member, score)| f(Item::Text(member), score));
             return;
         }
-        let mut place = Place(self.entry);
-        let at = packed::nth(place.bytes(), 2 * rank as i64);
+        let entry = &mut *self.entry;
+        let at = packed::nth(entry.bytes(), 2 * rank as i64);
         if let Some(at) = at
-            && let Some((member, score, _)) = pair_at(place.bytes(), at)
+            && let Some((member, score, _)) = pair_at(entry.bytes(), at)
         {
             f(member, unpacked_score(score));
-            packed::remove(&mut place, at, 2);
+            packed::remove(entry, at, 2);
         }
     }
 }
