@@ -10,14 +10,42 @@ use oracle::{Comparison, Dice, Request, request};
 use std::time::Duration;
 
 const ELEMENTS: &[&str] = &[
-    "0", "1", "2", "3", "7", "12", "-5", "10", "1.5", "-0.25", "1e3", "100", "9223372036854775807", "", " 4", "4 ",
-    "abc", "Abc", "b", "x y", "inf", "-inf", "nan", "1e999", "1e-310", "0x10", "*", "->",
+    "0",
+    "1",
+    "2",
+    "3",
+    "7",
+    "12",
+    "-5",
+    "10",
+    "1.5",
+    "-0.25",
+    "1e3",
+    "100",
+    "9223372036854775807",
+    "",
+    " 4",
+    "4 ",
+    "abc",
+    "Abc",
+    "b",
+    "x y",
+    "inf",
+    "-inf",
+    "nan",
+    "1e999",
+    "1e-310",
+    "0x10",
+    "*",
+    "->",
 ];
 /// Those that SORT takes without ALPHA.
 const NUMBERS: usize = 13;
 
-const KEYS: &[&str] = &["list", "list", "numbers", "numbers", "set", "set", "zset", "zset", "none", "text", "hash"];
-const TARGETS: &[&str] = &["target", "target", "list", "text", "set", "new"];
+const KEYS: &[&str] =
+    &["list", "list", "numbers", "numbers", "set", "set", "zset", "zset", "none", "text", "hash"];
+/// Not what is sorted by patterns: elements that these do not know would have no order.
+const TARGETS: &[&str] = &["target", "target", "text", "new"];
 /// Different for each element.
 const UNIQUE: &[&str] = &["unique_*", "object_*->unique"];
 
@@ -65,10 +93,24 @@ fn sort(dice: &mut Dice) -> Request {
     let is_unsorted_set = by.contains(&"nosort") && out[1] == b"set";
     if may_limit && !is_unsorted_set && dice.chance(35) {
         let (offset, count) = (dice.number(-2..12), dice.number(-2..12));
-        parts.push(vec![dice.word(&["LIMIT"]), offset.to_string().into_bytes(), count.to_string().into_bytes()]);
+        parts.push(vec![
+            dice.word(&["LIMIT"]),
+            offset.to_string().into_bytes(),
+            count.to_string().into_bytes(),
+        ]);
     }
-    let gets: &[&str] =
-        &["#", "unique_*", "weight_*", "object_*->name", "object_*->none", "fixed", "*", "list*", "#*", "object_*->"];
+    let gets: &[&str] = &[
+        "#",
+        "unique_*",
+        "weight_*",
+        "object_*->name",
+        "object_*->none",
+        "fixed",
+        "*",
+        "list*",
+        "#*",
+        "object_*->",
+    ];
     while dice.chance(30) {
         parts.push(vec![dice.word(&["GET"]), dice.key(gets)]);
     }
@@ -76,7 +118,7 @@ fn sort(dice: &mut Dice) -> Request {
         parts.push(vec![dice.word(&["STORE"]), dice.key(TARGETS)]);
     }
     if dice.chance(3) {
-        let words: &[&str] = &["LIMIT", "GET", "BY", "STORE", "BAD", "LIMIT x 1", "LIMIT 0 1.5", "LIMIT 1"];
+        let words: &[&str] = &["LIMIT", "GET", "BY", "BAD", "LIMIT x 1", "LIMIT 0 1.5", "LIMIT 1"];
         parts.push(dice.key(words).split(|byte| *byte == b' ').map(<[u8]>::to_vec).collect());
     }
     while !parts.is_empty() {
@@ -99,7 +141,8 @@ fn next(dice: &mut Dice) -> Request {
         }
         80..85 => {
             let key = [&b"weight_"[..], &element(dice)].concat();
-            let value = if dice.chance(95) { dice.number(-3..3).to_string().into_bytes() } else { element(dice) };
+            let value =
+                if dice.chance(95) { dice.number(-3..3).to_string().into_bytes() } else { element(dice) };
             vec![b"SET".to_vec(), key, value]
         }
         85..88 => {

@@ -1,7 +1,9 @@
 //! The index over all command records: by name for dispatch, by number for statistics.
 
 use super::spec::{Command, Flags, KeySpec, Scope};
-use super::{bitmap, connection, generic, geo, hash, hyperloglog, list, server, set, sorted_set, stream, string};
+use super::{
+    bitmap, connection, generic, geo, hash, hyperloglog, list, server, set, sorted_set, stream, string,
+};
 use crate::resp::scan::Request;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;

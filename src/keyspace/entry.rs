@@ -434,4 +434,3 @@ impl std::hash::Hash for Entry {
         state.write(self.key());
     }
 }
-

@@ -14,9 +14,7 @@ use crate::command::list::value::{self as list, Sizes};
 use crate::command::set::value::SetRef;
 use crate::command::sorted_set::range::borrowed;
 use crate::command::sorted_set::value::SortedSetRef;
-use crate::command::spec::{
-    Acl, Arg, Begin, Command, Find, Flags, Group, KeyFlags, KeySpec, Needs, Scope,
-};
+use crate::command::spec::{Acl, Arg, Begin, Command, Find, Flags, Group, KeyFlags, KeySpec, Needs, Scope};
 use crate::keyspace::{StringRef, Type, View};
 use crate::resp::scan::Request;
 use crate::types::list::{Element, End, Incoming};
@@ -122,7 +120,8 @@ fn needs(request: Request<'_>) -> Needs {
     let is = |at: usize, word: &str| request.get(at).eq_ignore_ascii_case(word.as_bytes());
     let mut needs = Needs { database: false, writes: false };
     for at in 2..request.len() - 1 {
-        needs.database |= (is(at, "BY") || is(at, "GET")) && Pattern::of(request.get(at + 1)).star().is_some();
+        needs.database |=
+            (is(at, "BY") || is(at, "GET")) && Pattern::of(request.get(at + 1)).star().is_some();
         needs.writes |= is(at, "STORE");
     }
     needs

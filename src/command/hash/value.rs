@@ -351,8 +351,7 @@ impl HashMut<'_> {
     pub fn set(&mut self, name: &[u8], value: &[u8], keep_deadline: bool) -> bool {
         if let Some(layout) = self.layout() {
             if self.limits.allow(name, value) {
-                let is_new =
-                    packed_hash::set(self.entry, layout, name, value, keep_deadline);
+                let is_new = packed_hash::set(self.entry, layout, name, value, keep_deadline);
                 if is_new
                     && packed_hash::fields(self.entry.packed().unwrap_or_default(), layout)
                         > self.limits.fields

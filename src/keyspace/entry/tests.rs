@@ -44,18 +44,14 @@ fn writing_into_a_string_is_like_writing_into_a_vector() {
     for start in [0, 1, 44, 250, MAX_INLINE_BYTES - 3, MAX_INLINE_BYTES, 50_000] {
         let mut expected: Vec<u8> = (0..start).map(|i| i as u8).collect();
         let mut entry = Entry::new(b"key", Value::Bytes(&expected), Some(3), Access(8));
-        for (offset, len) in
-            [(0, 1), (start, 3), (start + 5, 2), (2, 300), (start + 16_000, 2_000), (17, 4)]
+        for (offset, len) in [(0, 1), (start, 3), (start + 5, 2), (2, 300), (start + 16_000, 2_000), (17, 4)]
         {
             let data: Vec<u8> = (0..len).map(|i| (i * 3) as u8).collect();
             expected.resize(expected.len().max(offset + len), 0);
             expected[offset..offset + len].copy_from_slice(&data);
             entry.write_at(offset, &data);
             assert_eq!(text(&entry), expected);
-            assert_eq!(
-                (entry.key(), entry.deadline(), entry.access()),
-                (&b"key"[..], Some(3), Access(8))
-            );
+            assert_eq!((entry.key(), entry.deadline(), entry.access()), (&b"key"[..], Some(3), Access(8)));
         }
     }
     let mut number = Entry::new(b"key", Value::Int(-15), None, Access(0));
