@@ -312,8 +312,8 @@ impl<'a> Dispatcher<'a> {
         entry: &'static Entry,
         request: Request<'_>,
         keys: &'a [Hashed],
+        mode: Mode,
     ) -> Result<&mut View<'a>, Error> {
-        let mode = if entry.is_write() { Mode::Exclusive } else { Mode::Shared };
         let fits = match (&self.view, keys) {
             (Some(view), [key]) => view.has_lock_of(session.db, key, mode),
             _ => false,
@@ -387,14 +387,16 @@ impl<'a> Dispatcher<'a> {
         session.client.last_command.store(entry.id as u32, Ordering::Relaxed);
         let before = out.len();
         let server = self.server;
-        let result = match self.view(session, entry, request, keys) {
-            Err(error) => Err(error),
-            Ok(view) => {
-                view.touch = !session.no_touch;
-                let args = Args::new(request, entry.first_arg());
-                handler(&mut Call { args, keys: view, out, session, server, entry })
-            }
+        let mut attempt = |mode| {
+            let view = self.view(session, entry, request, keys, mode)?;
+            view.touch = !session.no_touch;
+            let args = Args::new(request, entry.first_arg());
+            handler(&mut Call { args, keys: view, out, session, server, entry })
         };
+        let mut result = attempt(entry.mode());
+        if let Err(Error::NeedsExclusive) = result {
+            result = attempt(Mode::Exclusive);
+        }
         let failed = result.is_err();
         if let Err(error) = result {
             out.truncate(before);

@@ -87,6 +87,9 @@ pub enum Error {
     TimeoutNotInteger,
     TimeoutNegative,
     TimeoutOutOfRange,
+    /// No client sees this: the handler has found, before it did anything, that it has to change a key that is
+    /// locked for reading. It is called again when the key is locked for writing.
+    NeedsExclusive,
     /// Any other message of one place, with its code (`ERR …`).
     Other(Cow<'static, str>),
     /// One that repeats bytes of a request.
@@ -228,6 +231,7 @@ impl fmt::Display for Error {
             Error::TimeoutNotInteger => "ERR timeout is not an integer or out of range",
             Error::TimeoutOutOfRange => "ERR timeout is out of range",
             Error::TimeoutNegative => "ERR timeout is negative",
+            Error::NeedsExclusive => "ERR a key has to be locked for writing",
             Error::Other(line) => line,
         };
         f.write_str(line)

@@ -4,6 +4,7 @@ use super::spec::{Command, Flags, KeySpec, Scope};
 use super::{
     bitmap, connection, generic, geo, hash, hyperloglog, list, server, set, sorted_set, stream, string,
 };
+use crate::keyspace::view::Mode;
 use crate::resp::scan::Request;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -34,10 +35,17 @@ impl Entry {
         })
     }
 
-    /// Whether its keys are locked for writing: those of commands that write, and of reads that may note
-    /// something in what they read (PFCOUNT).
+    /// Whether it may change something: it writes, or is a read that may note something in what it reads
+    /// (PFCOUNT).
     pub fn is_write(&self) -> bool {
         self.spec.flags.intersects(Flags::WRITE.union(Flags::MAY_REPLICATE))
+    }
+
+    /// How its keys are locked. A read that finds something to note asks for more, see
+    /// [`Error::NeedsExclusive`](super::errors::Error::NeedsExclusive).
+    #[inline]
+    pub fn mode(&self) -> Mode {
+        if self.spec.flags.contains(Flags::WRITE) { Mode::Exclusive } else { Mode::Shared }
     }
 
     /// The index of the first argument behind the name(s).

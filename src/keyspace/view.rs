@@ -313,6 +313,11 @@ impl<'a> View<'a> {
         self.live(db, key, self.hash(key))
     }
 
+    /// Whether `key` is locked for writing.
+    pub fn may_change(&self, key: &[u8]) -> bool {
+        matches!(self.guard(self.db, self.hash(key)), Guard::Exclusive(_))
+    }
+
     /// The entry of `key`, without a trace in statistics or access times.
     #[inline]
     pub fn peek(&self, key: &[u8]) -> Option<&Entry> {

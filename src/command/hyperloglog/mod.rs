@@ -137,9 +137,17 @@ pub const PFCOUNT: Command = Command {
     ..Command::NEW
 };
 
+fn is_uncounted(entry: &Entry) -> bool {
+    sketch(entry).is_ok_and(|(bytes, _)| hyperloglog::noted_cardinality(bytes).is_none())
+}
+
 fn pfcount(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let cardinality = if call.args.left() == 1 {
         let key = call.args.take()?;
+        // Many may count at once what has been counted before; a new estimate is for one to note.
+        if !call.keys.may_change(key) && call.keys.peek(key).is_some_and(is_uncounted) {
+            return Err(Error::NeedsExclusive);
+        }
         let Some(entry) = call.keys.get(key) else {
             call.out.integer(0);
             return Ok(());
