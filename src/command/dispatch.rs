@@ -372,6 +372,38 @@ impl<'a> Dispatcher<'a> {
         })
     }
 
+    /// Locks and runs the handler, which the gate has found to exist.
+    #[inline]
+    fn attempt(
+        &mut self,
+        session: &mut Session,
+        out: &mut Reply,
+        request: Request<'_>,
+        entry: &'static Entry,
+        keys: &'a [Hashed],
+        mode: Mode,
+    ) -> Result<(), Error> {
+        let Some(handler) = entry.spec.handler else { return Ok(()) };
+        let server = self.server;
+        let view = self.view(session, entry, request, keys, mode)?;
+        view.touch = !session.no_touch;
+        let args = Args::new(request, entry.first_arg());
+        handler(&mut Call { args, keys: view, out, session, server, entry })
+    }
+
+    /// Runs a handler again that could not do with its key locked for reading.
+    #[cold]
+    fn attempt_exclusively(
+        &mut self,
+        session: &mut Session,
+        out: &mut Reply,
+        request: Request<'_>,
+        entry: &'static Entry,
+        keys: &'a [Hashed],
+    ) -> Result<(), Error> {
+        self.attempt(session, out, request, entry, keys, Mode::Exclusive)
+    }
+
     #[inline]
     fn call(
         &mut self,
@@ -382,20 +414,12 @@ impl<'a> Dispatcher<'a> {
         keys: &'a [Hashed],
         following: Following,
     ) {
-        let Some(handler) = entry.spec.handler else { return };
         begin_reply(session);
         session.client.last_command.store(entry.id as u32, Ordering::Relaxed);
         let before = out.len();
-        let server = self.server;
-        let mut attempt = |mode| {
-            let view = self.view(session, entry, request, keys, mode)?;
-            view.touch = !session.no_touch;
-            let args = Args::new(request, entry.first_arg());
-            handler(&mut Call { args, keys: view, out, session, server, entry })
-        };
-        let mut result = attempt(entry.mode());
+        let mut result = self.attempt(session, out, request, entry, keys, entry.mode());
         if let Err(Error::NeedsExclusive) = result {
-            result = attempt(Mode::Exclusive);
+            result = self.attempt_exclusively(session, out, request, entry, keys);
         }
         let failed = result.is_err();
         if let Err(error) = result {
