@@ -12,11 +12,12 @@ use super::table::{Entry, table};
 use crate::keyspace::View;
 use crate::keyspace::view::{Hashed, Mode};
 use crate::memory;
-use crate::resp::reply::Reply;
+use crate::resp::reply::{Proto, Reply};
 use crate::resp::scan::Request;
 use crate::state::counters::WorkerCounters;
 use crate::state::pause::Paused;
 use crate::state::session::{Next, ReplyMode};
+use crate::state::tracking::Modes;
 use crate::state::{Server, Session};
 use smallvec::SmallVec;
 use std::sync::atomic::Ordering;
@@ -135,6 +136,8 @@ pub struct Dispatcher<'a> {
     untimed: Untimed,
     /// From where on a command is noted in the slow log or as an event of latency.
     notable_nanos: u64,
+    /// Somebody watches by MONITOR.
+    monitored: bool,
     now_ms: i64,
 }
 
@@ -159,6 +162,7 @@ impl<'a> Dispatcher<'a> {
             view: None,
             locked_raw: 0,
             untimed: Untimed::default(),
+            monitored: !server.monitors.is_empty(),
             now_ms,
         }
     }
@@ -235,6 +239,9 @@ impl<'a> Dispatcher<'a> {
                 return Err(Error::Oom);
             }
         }
+        if session.is_subscriber || session.is_monitor {
+            return listener_gate(session, entry);
+        }
         Ok(())
     }
 
@@ -265,6 +272,7 @@ impl<'a> Dispatcher<'a> {
             self.counters.commands[entry.id].rejected.add(1);
         }
         begin_reply(session);
+        end_caching(session, entry);
         if !ends_silent(session) {
             out.error(error.reply());
         }
@@ -384,11 +392,20 @@ impl<'a> Dispatcher<'a> {
         mode: Mode,
     ) -> Result<(), Error> {
         let Some(handler) = entry.spec.handler else { return Ok(()) };
-        let server = self.server;
+        let (server, monitored) = (self.server, self.monitored);
         let view = self.view(session, entry, request, keys, mode)?;
         view.touch = !session.no_touch;
+        view.act_for(session.client.id);
+        if monitored && mode == entry.mode() {
+            // Under the locks: what is shown of one key is in the order in which it was done.
+            show_monitors(server, session, entry, request);
+        }
         let args = Args::new(request, entry.first_arg());
-        handler(&mut Call { args, keys: view, out, session, server, entry })
+        let result = handler(&mut Call { args, keys: view, out, session, server, entry });
+        if !session.tracking.is_empty() {
+            note_tracked(server, session, entry, request);
+        }
+        result
     }
 
     /// Runs a handler again that could not do with its key locked for reading.
@@ -427,7 +444,10 @@ impl<'a> Dispatcher<'a> {
             out.error(error.reply());
             self.count_error(&error);
         }
-        if session.reply_mode != ReplyMode::On && ends_silent(session) {
+        if session.reply_mode != ReplyMode::On
+            && ends_silent(session)
+            && !entry.spec.flags.contains(Flags::PUSHES)
+        {
             out.truncate(before);
         }
         if session.next == Next::CloseNow {
@@ -494,6 +514,47 @@ impl<'a> Dispatcher<'a> {
 impl Drop for Dispatcher<'_> {
     fn drop(&mut self) {
         self.release();
+    }
+}
+
+/// What clients that mostly listen may not do.
+#[cold]
+fn listener_gate(session: &Session, entry: &Entry) -> Result<(), Error> {
+    let flags = entry.spec.flags;
+    if session.is_subscriber && session.proto == Proto::Resp2 && !flags.contains(Flags::FOR_SUBSCRIBERS) {
+        return Err(Error::SubscriberMode(entry.full_name.clone()));
+    }
+    if session.is_monitor && (entry.is_write() || flags.contains(Flags::READONLY)) {
+        return Err(Error::ReplicaKeyspace);
+    }
+    Ok(())
+}
+
+/// Shows a command to those who watch.
+#[cold]
+fn show_monitors(server: &Server, session: &Session, entry: &Entry, request: Request<'_>) {
+    if !entry.spec.flags.intersects(Flags::SKIP_MONITOR.union(Flags::ADMIN)) {
+        server.monitors.show(&session.client, session.db, entry.loggable(request));
+    }
+}
+
+/// A tracked client may cache what it is going to be answered: notes so while the keys are still locked, so that
+/// whoever changes them next tells it.
+#[cold]
+fn note_tracked(server: &Server, session: &mut Session, entry: &Entry, request: Request<'_>) {
+    if entry.spec.flags.contains(Flags::READONLY) && session.tracking.remembers() {
+        let mut remember = |at: usize, _| server.tracking.remember(session.client.id, request.get(at));
+        // Where the arguments are wrong there are no keys, and the answer is an error.
+        let _ = keyspec::for_each_key(entry.spec, request, &mut remember);
+    }
+    end_caching(session, Some(entry));
+}
+
+/// CLIENT CACHING speaks of the next command only, which is not one of CLIENT's.
+fn end_caching(session: &mut Session, entry: Option<&Entry>) {
+    let is_client = entry.and_then(|entry| entry.parent).is_some_and(|parent| parent.name == "client");
+    if !is_client {
+        session.tracking.remove(Modes::CACHING);
     }
 }
 

@@ -19,6 +19,7 @@ pub mod help;
 pub mod hyperloglog;
 pub mod keyspec;
 pub mod list;
+pub mod pubsub;
 pub mod scanning;
 pub mod server;
 pub mod set;

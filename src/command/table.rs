@@ -2,7 +2,8 @@
 
 use super::spec::{Command, Flags, KeySpec, Scope};
 use super::{
-    bitmap, connection, generic, geo, hash, hyperloglog, list, server, set, sorted_set, stream, string,
+    bitmap, connection, generic, geo, hash, hyperloglog, list, pubsub, server, set, sorted_set, stream,
+    string,
 };
 use crate::keyspace::view::Mode;
 use crate::resp::scan::Request;
@@ -66,6 +67,7 @@ const GROUPS: &[&[Command]] = &[
     sorted_set::COMMANDS,
     stream::COMMANDS,
     generic::COMMANDS,
+    pubsub::COMMANDS,
     connection::COMMANDS,
     server::COMMANDS,
 ];

@@ -18,13 +18,17 @@ pub mod worker;
 use crate::command::table;
 use crate::config::Config;
 use crate::config::choice::shutdown as words;
+use crate::keyspace::effects::Party;
 use crate::keyspace::{Keyspace, unix_ms};
 use crate::memory;
 use crate::observe::latency::LatencyMonitor;
 use crate::observe::log::Log;
 use crate::observe::slowlog::Slowlog;
 use crate::state::counters::Counters;
+use crate::state::events::KeyspaceEvents;
+use crate::state::pubsub::PubSub;
 use crate::state::shutdown::{self, Shutdown};
+use crate::state::tracking::Tracking;
 use crate::state::{Clients, Server, random_id};
 use pidfile::Pidfile;
 use std::path::PathBuf;
@@ -43,18 +47,26 @@ pub fn build(config: Config, config_file: Option<PathBuf>, log: Log, program: St
     let reapers = reaper::amount(workers);
     let executable = std::env::current_exe().map(|p| p.display().to_string()).unwrap_or_default();
     let slowlog = Slowlog::new(config.slowlog_max_len() as usize);
+    let keyspace = Keyspace::new(config.databases() as usize, config.keyspace_shards() as usize, reapers);
+    let (clients, pubsub) = (Arc::new(Clients::default()), Arc::new(PubSub::default()));
+    let tracking = Arc::new(Tracking::new(clients.clone()));
+    keyspace.effects().set_publisher(Arc::new(KeyspaceEvents::new(pubsub.clone())));
+    keyspace.effects().set_observer(Party::Tracking, tracking.clone());
     Server {
-        keyspace: Keyspace::new(config.databases() as usize, config.keyspace_shards() as usize, reapers),
+        keyspace,
         config,
         config_file,
         executable,
         program,
         log,
-        clients: Clients::default(),
+        clients,
         counters: Counters::new(workers, reapers, table::table().all.len()),
         slowlog,
         latency: LatencyMonitor::new(),
         pause: Default::default(),
+        pubsub,
+        tracking,
+        monitors: Default::default(),
         shutdown: Shutdown::default(),
         listening: Default::default(),
         switches: Default::default(),

@@ -5,12 +5,18 @@
 pub mod apply;
 pub mod clients;
 pub mod counters;
+pub mod events;
 pub mod listening;
+pub mod mailbox;
 pub mod memory_use;
+pub mod monitors;
 pub mod pause;
+pub mod pubsub;
 pub mod session;
 pub mod shutdown;
 pub mod switches;
+pub mod tracking;
+pub mod wake;
 
 pub use clients::{Client, Clients};
 pub use session::Session;
@@ -22,7 +28,9 @@ use crate::observe::log::Log;
 use crate::observe::slowlog::Slowlog;
 use counters::Counters;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
+use tracking::Modes;
 
 /// The server as commands see it.
 pub struct Server {
@@ -35,11 +43,14 @@ pub struct Server {
     /// How it was called, for the process's title.
     pub program: String,
     pub keyspace: Keyspace,
-    pub clients: Clients,
+    pub clients: Arc<Clients>,
     pub counters: Counters,
     pub slowlog: Slowlog,
     pub latency: LatencyMonitor,
     pub pause: pause::Pause,
+    pub pubsub: Arc<pubsub::PubSub>,
+    pub tracking: Arc<tracking::Tracking>,
+    pub monitors: monitors::Monitors,
     pub shutdown: shutdown::Shutdown,
     pub listening: listening::Listening,
     pub switches: switches::Switches,
@@ -65,6 +76,14 @@ pub fn random_id() -> String {
 }
 
 impl Server {
+    /// Tracks a client no more.
+    pub fn end_tracking(&self, session: &mut Session) {
+        if !session.tracking.is_empty() {
+            session.tracking = Modes::default();
+            self.tracking.disable(self.keyspace.effects(), &session.client);
+        }
+    }
+
     /// Whether a new connection has to authenticate first.
     pub fn needs_password(&self) -> bool {
         !self.config.requirepass().is_empty()

@@ -1,6 +1,8 @@
 //! The state of one connection as far as commands read and change it.
 
 use super::clients::Client;
+use super::pubsub::Subscriptions;
+use super::tracking::Modes;
 use crate::resp::reply::Proto;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -38,6 +40,14 @@ pub struct Session {
     pub authenticated: bool,
     pub reply_mode: ReplyMode,
     pub no_touch: bool,
+    /// None if there are none, as of most connections.
+    pub subscriptions: Option<Box<Subscriptions>>,
+    /// The client has subscriptions; see [`Session::set_subscriber`].
+    pub is_subscriber: bool,
+    /// The client watches by MONITOR.
+    pub is_monitor: bool,
+    /// How the client is tracked, for its own reads.
+    pub tracking: Modes,
     pub next: Next,
 }
 
@@ -50,6 +60,10 @@ impl Session {
             authenticated,
             reply_mode: ReplyMode::On,
             no_touch: false,
+            subscriptions: None,
+            is_subscriber: false,
+            is_monitor: false,
+            tracking: Modes::default(),
             next: Next::Continue,
         }
     }
@@ -74,6 +88,18 @@ impl Session {
     pub fn set_no_touch(&mut self, no_touch: bool) {
         self.no_touch = no_touch;
         self.client.no_touch.store(no_touch, Ordering::Relaxed);
+    }
+
+    /// Whether the client has subscriptions, which makes it one of class `pubsub`.
+    pub fn set_subscriber(&mut self, is_subscriber: bool) {
+        self.is_subscriber = is_subscriber;
+        self.client.is_subscriber.store(is_subscriber, Ordering::Relaxed);
+    }
+
+    /// MONITOR, and its end.
+    pub fn set_monitor(&mut self, is_monitor: bool) {
+        self.is_monitor = is_monitor;
+        self.client.is_monitor.store(is_monitor, Ordering::Relaxed);
     }
 
     /// RESET: everything as for a new connection, but for what the client library said of itself.

@@ -1,6 +1,7 @@
 //! Pure data structures and algorithms: they know nothing of commands, sockets or the keyspace.
 
 pub mod bits;
+pub mod events;
 pub mod field;
 pub mod geo;
 pub mod glob;
@@ -15,6 +16,7 @@ pub mod number;
 pub mod packed;
 pub mod packed_hash;
 pub mod prefetch;
+pub mod quoting;
 pub mod sorted_set;
 pub mod stream;
 pub mod table;

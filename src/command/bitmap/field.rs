@@ -11,6 +11,7 @@ use crate::resp::reply::Reply;
 use crate::resp::scan::Request;
 use crate::state::Server;
 use crate::types::bits::{Field, Overflow};
+use crate::types::events::Class;
 use crate::types::number;
 
 const READS: KeyFlags = KeyFlags::RO.union(KeyFlags::ACCESS);
@@ -225,6 +226,9 @@ fn bitfield(call: &mut Call<'_, '_>) -> Result<(), Error> {
         }
         changes
     });
+    if changes > 0 {
+        call.keys.notify(Class::STRING, "setbit", key);
+    }
     call.keys.changed(changes);
     Ok(())
 }

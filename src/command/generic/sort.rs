@@ -15,8 +15,9 @@ use crate::command::set::value::SetRef;
 use crate::command::sorted_set::range::borrowed;
 use crate::command::sorted_set::value::SortedSetRef;
 use crate::command::spec::{Acl, Arg, Begin, Command, Find, Flags, Group, KeyFlags, KeySpec, Needs, Scope};
-use crate::keyspace::{StringRef, Type, View};
+use crate::keyspace::{Deadline, StringRef, Type, View};
 use crate::resp::scan::Request;
+use crate::types::events::Class;
 use crate::types::list::{Element, End, Incoming};
 use crate::types::number;
 use crate::types::packed::Item;
@@ -384,7 +385,8 @@ fn sort(call: &mut Call<'_, '_>, may_store: bool) -> Result<(), Error> {
     if let Some(destination) = options.store {
         let values = values(call.keys, &rows, &options.get);
         drop(rows);
-        return store(call, destination, &values);
+        store(call, destination, &values);
+        return Ok(());
     }
     call.out.array(rows.len() * options.get.len().max(1));
     for row in &rows {
@@ -418,16 +420,18 @@ fn values(view: &View<'_>, rows: &[Row<'_>], get: &[Pattern<'_>]) -> Vec<Bytes> 
 }
 
 /// Stores a list, if there is anything in it, in the place of whatever `key` holds, and replies with its length.
-fn store(call: &mut Call<'_, '_>, key: &[u8], values: &[Bytes]) -> Result<(), Error> {
-    let old = call.keys.remove(key);
-    if values.is_empty() {
-        call.keys.changed(old.is_some().into());
-    } else {
+fn store(call: &mut Call<'_, '_>, key: &[u8], values: &[Bytes]) {
+    if !values.is_empty() {
         let elements = values.iter().map(|value| Incoming { text: value, shared: Some(value) });
-        list::push(call.keys, key, End::Tail, elements, Sizes::of(call.server))?;
+        list::create(End::Tail, elements, Sizes::of(call.server), |value| {
+            call.keys.overwrite(key, value, Deadline::Clear);
+        });
+        call.keys.notify(Class::LIST, "sortstore", key);
         call.keys.changed(values.len() as u64);
+    } else if let Some(old) = call.keys.remove(key) {
+        free_entry(old);
+        call.keys.notify(Class::GENERIC, "del", key);
+        call.keys.changed(1);
     }
-    old.map(free_entry);
     call.out.integer(values.len() as i64);
-    Ok(())
 }

@@ -283,8 +283,9 @@ fn search(call: &mut Call<'_, '_>, style: Style) -> Result<(), Error> {
     let key = call.args.take()?;
     let set = find(call.keys, key)?;
     let options = Options::parse(style, &mut call.args, set)?;
-    if let Some(destination) = destination.or(options.store) {
-        return store(call, key, destination, &options);
+    if let Some(target) = destination.or(options.store) {
+        let event = if destination.is_some() { "geosearchstore" } else { "georadiusstore" };
+        return store(call, key, target, event, &options);
     }
     let found = set.map(|set| results(set, &options)).unwrap_or_default();
     call.out.array(found.len());
@@ -317,10 +318,11 @@ fn store(
     call: &mut Call<'_, '_>,
     key: &[u8],
     destination: &[u8],
+    event: &str,
     options: &Options<'_>,
 ) -> Result<(), Error> {
     let mut count = 0;
-    value::store(call, destination, |view| {
+    value::store(call, destination, event, |view| {
         let found = find(view, key)?.map(|set| results(set, options)).unwrap_or_default();
         let mut sorted: value::Sorted<'_> = found
             .into_iter()

@@ -10,6 +10,7 @@ use crate::command::generic::free_entry;
 use crate::keyspace::{Deadline, Entry, Kind, Object, Type, Value, View};
 use crate::resp::reply::Reply;
 use crate::state::Server;
+use crate::types::events::Class;
 use crate::types::hash::Hash;
 use crate::types::number;
 use crate::types::packed::{self, Item};
@@ -244,6 +245,13 @@ pub fn edit<R>(
         free_entry(entry);
     }
     result.map(Some)
+}
+
+/// States that the hash at `key`, from which this event took fields, is gone if it is.
+pub fn notify_if_gone(keys: &View<'_>, key: &[u8]) {
+    if !keys.is_unobserved() && keys.peek(key).is_none() {
+        keys.event(Class::GENERIC, "del", key);
+    }
 }
 
 /// As [`edit`], on an empty hash if there is none at `key`.

@@ -15,6 +15,7 @@ use crate::keyspace::{Deadline, Entry, Kind, Object, Value, View};
 use crate::resp::reply::Reply;
 use crate::resp::scan::Span;
 use crate::state::Server;
+use crate::types::events::Class;
 use crate::types::list::items::Items;
 use crate::types::list::{Element, End, Incoming, Limit, List, Wanted};
 use crate::types::packed::{self, HEADER_BYTES, Item};
@@ -205,8 +206,24 @@ pub fn push<'a>(
     sizes: Sizes,
 ) -> Result<usize, Error> {
     if let Some(entry) = view.update(key) {
-        return push_to(entry, end, elements, sizes);
+        let len = push_to(entry, end, elements, sizes)?;
+        view.notify(Class::LIST, push_event(end), key);
+        return Ok(len);
     }
+    let count = elements.len();
+    create(end, elements, sizes, |value| view.set(key, value, Deadline::Clear));
+    view.notify(Class::LIST, push_event(end), key);
+    Ok(count)
+}
+
+/// Makes a list of elements that are added at an end one after the other, and hands it to `f`.
+#[inline]
+pub fn create<'a>(
+    end: End,
+    elements: impl ExactSizeIterator<Item = Incoming<'a>> + Clone,
+    sizes: Sizes,
+    f: impl FnOnce(Value<'_>),
+) {
     let count = elements.len();
     let bytes = text_bytes(elements.clone());
     if sizes.listpack.admits(bytes, count) && is_short(0, bytes, count) {
@@ -217,14 +234,13 @@ pub fn push<'a>(
             sequence.resize(at + item.encoded_bytes(), 0);
             item.write(&mut sequence[at..]);
         }
-        view.set(key, Value::Packed(Kind::PackedList, &sequence), Deadline::Clear);
+        f(Value::Packed(Kind::PackedList, &sequence));
     } else {
         let limit = (!sizes.listpack.admits(bytes, count)).then(|| sizes.block());
         let mut list = List::new(Items { bytes: &[], count: 0 }, limit);
         elements.for_each(|element| list.push(end, element));
-        view.set(key, Value::Object(Kind::List, Object::List(list)), Deadline::Clear);
+        f(Value::Object(Kind::List, Object::List(list)));
     }
-    Ok(count)
 }
 
 /// Adds elements at an end of a list that there is. Returns its length. The caller counts the change.
@@ -337,13 +353,47 @@ fn go_inline(entry: &mut Entry) {
     entry.set_value(Value::Packed(Kind::PackedList, &sequence));
 }
 
-/// Leaves everything in order after something was removed from the list at `key`, which is so long now.
+/// The event of elements that were added at an end.
 #[inline]
-pub fn removed(view: &mut View<'_>, key: &[u8], len: usize) {
+pub fn push_event(end: End) -> &'static str {
+    match end {
+        End::Head => "lpush",
+        End::Tail => "rpush",
+    }
+}
+
+/// The event of elements that were taken from an end.
+#[inline]
+pub fn pop_event(end: End) -> &'static str {
+    match end {
+        End::Head => "lpop",
+        End::Tail => "rpop",
+    }
+}
+
+/// Leaves everything in order after something was removed from the list at `key`, which is so long now, and states
+/// that as this event.
+#[inline]
+pub fn removed(view: &mut View<'_>, key: &[u8], len: usize, event: &str) {
+    remove_if_empty(view, key, len);
+    tell_removed(view, key, len, event);
+}
+
+#[inline]
+fn remove_if_empty(view: &mut View<'_>, key: &[u8], len: usize) {
     if len == 0
         && let Some(entry) = view.remove(key)
     {
         free_entry(entry);
+    }
+}
+
+/// States that something was removed from the list at `key`, which is so long now.
+#[inline]
+pub fn tell_removed(view: &View<'_>, key: &[u8], len: usize, event: &str) {
+    view.notify(Class::LIST, event, key);
+    if len == 0 {
+        view.event(Class::GENERIC, "del", key);
     }
 }
 
@@ -359,14 +409,28 @@ pub fn pop<R>(
     sizes: Sizes,
     f: impl FnOnce(Element<'_>) -> R,
 ) -> Result<Option<R>, Error> {
+    let Some((result, len)) = pop_untold(view, key, end, sizes, f)? else { return Ok(None) };
+    tell_removed(view, key, len, pop_event(end));
+    Ok(result)
+}
+
+/// As [`pop`], but leaves it to the caller to tell. Also returns how many elements are left.
+#[inline]
+pub fn pop_untold<R>(
+    view: &mut View<'_>,
+    key: &[u8],
+    end: End,
+    sizes: Sizes,
+    f: impl FnOnce(Element<'_>) -> R,
+) -> Result<Option<(Option<R>, usize)>, Error> {
     let Some(entry) = view.update(key) else { return Ok(None) };
     let (result, len) = take(entry, end, f)?;
     if len > 0 {
         settle(entry, sizes);
     }
-    removed(view, key, len);
+    remove_if_empty(view, key, len);
     view.changed(1);
-    Ok(result)
+    Ok(Some((result, len)))
 }
 
 /// Shows the element at an end to `f`, then removes it; also tells how many are left. The form stays, even if it is

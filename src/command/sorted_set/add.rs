@@ -5,6 +5,7 @@ use crate::command::args::Args;
 use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::spec::{Arg, Command, Flags, Group, KeyFlags, KeySpec};
+use crate::types::events::Class;
 use crate::types::number;
 use smallvec::SmallVec;
 
@@ -177,6 +178,9 @@ pub fn apply(
         for (score, member) in pairs {
             set.update(member, |old| options.decide(old, *score, &mut outcome));
         }
+    }
+    if outcome.added + outcome.updated > 0 {
+        call.keys.notify(Class::ZSET, if options.incr { "zincr" } else { "zadd" }, key);
     }
     call.keys.changed(outcome.added + outcome.updated);
     if outcome.is_nan {

@@ -1,5 +1,6 @@
 //! Taking members off an end: ZPOPMIN, ZPOPMAX, ZMPOP.
 
+use super::remove::tell_removed;
 use super::reply_name;
 use super::value::{Limits, SortedSetMut};
 use crate::command::call::Call;
@@ -114,6 +115,10 @@ pub fn pop(
             let rank = if end == End::Max { len - taken - 1 } else { 0 };
             set.take(rank, &mut reply);
         }
+    }
+    if popped > 0 {
+        let event = if end == End::Max { "zpopmax" } else { "zpopmin" };
+        tell_removed(view, key, popped == len, event);
     }
     view.changed(popped as u64);
     Ok(true)

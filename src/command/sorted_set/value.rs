@@ -8,6 +8,7 @@ use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::generic::free_entry;
 use crate::keyspace::{Deadline, Entry, Kind, Object, Type, Value, View};
+use crate::types::events::Class;
 use crate::types::number;
 use crate::types::packed::{self, Buffer, Item};
 use crate::types::sorted_set::{Members, SortedSet};
@@ -380,10 +381,11 @@ enum Made {
 }
 
 /// Stores a sorted set, if there is anything in it, in the place of whatever `key` holds, and replies with the
-/// number of its members. `find` looks them up.
+/// number of its members. `find` looks them up, `event` tells of them.
 pub fn store(
     call: &mut Call<'_, '_>,
     key: &[u8],
+    event: &str,
     find: impl for<'v> FnOnce(&'v View<'_>) -> Result<Sorted<'v>, Error>,
 ) -> Result<(), Error> {
     let limits = Limits::of(call);
@@ -403,19 +405,21 @@ pub fn store(
         Made::Large(set)
     };
     drop(sorted);
-    let old = call.keys.remove(key);
-    if count > 0 || old.is_some() {
-        call.keys.changed(1);
-    }
-    if let Some(old) = old {
+    if count == 0
+        && let Some(old) = call.keys.remove(key)
+    {
         free_entry(old);
+        call.keys.notify(Class::GENERIC, "del", key);
+        call.keys.changed(1);
     }
     if count > 0 {
         let value = match made {
             Made::Packed(ref bytes) => Value::Packed(Kind::PackedSortedSet, bytes),
             Made::Large(set) => Value::Object(Kind::SortedSet, Object::SortedSet(Box::new(set))),
         };
-        call.keys.set(key, value, Deadline::Clear);
+        call.keys.overwrite(key, value, Deadline::Clear);
+        call.keys.notify(Class::ZSET, event, key);
+        call.keys.changed(1);
     }
     call.out.integer(count as i64);
     Ok(())

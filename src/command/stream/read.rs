@@ -13,6 +13,7 @@ use crate::command::spec::{Arg, Begin, Command, Find, Flags, Group as CommandGro
 use crate::keyspace::View;
 use crate::resp::reply::{Proto, Reply};
 use crate::resp::scan::Request;
+use crate::types::events::Class;
 use crate::types::stream::{Consumer, ConsumerId, Id, Stream, StreamEntry};
 use smallvec::SmallVec;
 
@@ -312,6 +313,9 @@ fn serve_consumer(
         }
         After::New => false,
     };
+    if is_new {
+        keys.event(Class::STREAM, "xgroup-createconsumer", key);
+    }
     keys.changed(is_new as u64 + is_served as u64);
     Ok(is_served)
 }

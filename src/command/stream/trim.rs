@@ -6,6 +6,7 @@ use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::spec::{Arg, Command, Flags, Group};
 use crate::state::Server;
+use crate::types::events::Class;
 use crate::types::stream::{Keep, References, Trim};
 
 const TWO_STRATEGIES: Error =
@@ -149,6 +150,9 @@ fn xtrim(call: &mut Call<'_, '_>) -> Result<(), Error> {
         (Some(stream), Some(trimming)) => stream.trim(&trimming.trim, trimming.references),
         _ => 0,
     };
+    if removed > 0 {
+        call.keys.notify(Class::STREAM, "xtrim", key);
+    }
     call.keys.changed(removed);
     call.out.integer(removed as i64);
     Ok(())
