@@ -24,6 +24,8 @@ SECTIONS = {
     "p16": throughput.pipeline_16,
     "p64": throughput.pipeline_64,
     "multi": throughput.multi,
+    "multi-exec": throughput.transactions,
+    "multi-exec-16": throughput.transactions_16,
     "hot": throughput.hot_key,
     "latency": latency.one_connection,
     "pubsub": publish.messages,

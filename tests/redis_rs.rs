@@ -90,6 +90,30 @@ fn pipelines() {
 }
 
 #[test]
+fn transactions() {
+    blocking(|redis, server| {
+        let replies: (i64, i64) = redis::pipe().atomic().incr("n", 1).incr("n", 41).query(redis)?;
+        assert_eq!(replies, (1, 42));
+        let failing = redis::pipe().atomic().set("k", "text").incr("k", 1).query::<Value>(redis);
+        assert_eq!(failing.expect_err("INCR of a text").kind(), ErrorKind::ResponseError);
+        assert_eq!(redis.get::<_, String>("k")?, "text");
+        let mut other =
+            redis::Client::open(format!("redis://127.0.0.1:{}", server.port))?.get_connection()?;
+        let mut attempts = 0;
+        let (n,): (i64,) = redis::transaction(redis, &["n"], |redis, pipeline| {
+            let n: i64 = redis.get("n")?;
+            if attempts == 0 {
+                other.set::<_, _, ()>("n", 100)?;
+            }
+            attempts += 1;
+            pipeline.set("n", n + 1).ignore().get("n").query(redis)
+        })?;
+        assert_eq!((n, attempts), (101, 2));
+        Ok(())
+    });
+}
+
+#[test]
 fn errors() {
     blocking(|redis, _| {
         redis.set::<_, _, ()>("k", "text")?;
@@ -196,4 +220,54 @@ fn asynchronous_pipelines() {
         assert_eq!(names.len(), 2000);
         Ok(())
     });
+}
+
+#[test]
+fn publish_and_subscribe() {
+    for protocol in PROTOCOLS {
+        let server = Process::nuthatch(&[]);
+        let mut publisher = open(&server, protocol).get_connection().expect("a connection");
+        let mut connection = open(&server, protocol).get_connection().expect("a connection");
+        let mut listener = connection.as_pubsub();
+        listener.subscribe(&["news", "weather"]).expect("a subscription");
+        listener.psubscribe("n*").expect("a subscription");
+        assert_eq!(publisher.publish::<_, _, i64>("news", "hello").expect("a count"), 2);
+        assert_eq!(publisher.publish::<_, _, i64>("weather", b"\0\xff").expect("a count"), 1);
+        let message = listener.get_message().expect("a message");
+        assert_eq!((message.get_channel_name(), message.from_pattern()), ("news", false));
+        assert_eq!(message.get_payload::<String>().expect("text"), "hello");
+        let message = listener.get_message().expect("a message");
+        assert_eq!(message.get_pattern::<String>().expect("text"), "n*");
+        let message = listener.get_message().expect("a message");
+        assert_eq!(message.get_payload_bytes(), b"\0\xff");
+        listener.unsubscribe(&["news", "weather"]).expect("an end");
+        listener.punsubscribe("n*").expect("an end");
+        assert_eq!(publisher.publish::<_, _, i64>("news", "hello").expect("a count"), 0);
+    }
+}
+
+#[test]
+fn asynchronous_messages_beside_commands() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let server = Process::nuthatch(&[]);
+    let heard = runtime.block_on(async {
+        let (sender, mut pushes) = tokio::sync::mpsc::unbounded_channel();
+        let config = redis::AsyncConnectionConfig::new().set_push_sender(sender);
+        let client = open(&server, "resp3");
+        let mut redis = client.get_multiplexed_async_connection_with_config(&config).await?;
+        redis.subscribe("news").await?;
+        for number in 0..100 {
+            redis.publish::<_, _, ()>("news", number).await?;
+            assert_eq!(redis.incr::<_, _, i64>("n", 1).await?, number + 1);
+        }
+        let mut heard = Vec::new();
+        while heard.len() < 100 {
+            let push = pushes.recv().await.expect("a push");
+            if push.kind == redis::PushKind::Message {
+                heard.push(redis::from_redis_value::<i64>(&push.data[1])?);
+            }
+        }
+        redis::RedisResult::Ok(heard)
+    });
+    assert!(heard.expect("messages").into_iter().eq(0..100));
 }

@@ -20,7 +20,8 @@ What
                       (get)
   --template TEXT     the request of `custom`, words separated by spaces, with these marks inside the words:
                       __rand__ (random key number), __seq__ (running number), __spread__ (random instant, see below),
-                      __value__ (a value of --value-size bytes)
+                      __value__ (a value of --value-size bytes); a word `;` stands between requests that belong
+                      together (as from MULTI to EXEC), each of which counts
   --keys N            key numbers are drawn from 0 to N-1 (1000000)
   --value-size BYTES  length of values (16)
   --preload N         first send the command's filling request N times, numbered 0 to N-1 (0: do not);

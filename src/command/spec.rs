@@ -10,6 +10,7 @@
 use super::args::Args;
 use super::call::Call;
 use super::errors::Error;
+use crate::keyspace::view::Mode;
 use crate::resp::scan::Request;
 use bitflags::bitflags;
 
@@ -48,6 +49,12 @@ bitflags! {
         const FOR_SUBSCRIBERS = 1 << 23;
         /// Answers with pushes, which CLIENT REPLY does not suppress. Clients are not told.
         const PUSHES = 1 << 24;
+        /// Behind MULTI it is not queued. Clients do not see this.
+        const UNQUEUED = 1 << 25;
+        /// Seldom writes what it notes, and locks for reading until it does. Clients do not see this.
+        const NOTES = 1 << 26;
+        /// Those of commands that change data, or may.
+        const WRITES = Self::WRITE.bits() | Self::MAY_REPLICATE.bits();
     }
 }
 
@@ -304,18 +311,26 @@ pub enum Scope {
     UsedDatabases,
     /// Keys in several databases, as the function finds them (COPY and MOVE).
     Custom(FindPlaces),
-    /// The keys that the key specifications find, or the whole of the selected database, as the function decides
-    /// (SORT).
+    /// No lock beforehand: the handler walks over the selected database, a shard at a time, by means of the view
+    /// (SCAN). Inside another command: the whole database.
+    Walk,
+    /// No lock beforehand: the handler looks at any database, a shard at a time, by means of the view (INFO). Inside
+    /// another command: all databases in use, in this mode.
+    Survey(Mode),
+    /// No lock; the argument is the database that commands behind it work on.
+    Select,
+    /// What all the queued commands lock together, and the watched keys.
+    Queued,
+    /// What the function finds that the arguments need (SORT).
     Chosen(fn(Request<'_>) -> Needs),
 }
 
 /// What a request locks whose record leaves it to its arguments.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Needs {
-    /// Every shard of the selected database.
+    /// Every shard of the selected database; otherwise the keys that the key specifications find.
     pub database: bool,
-    /// For writing.
-    pub writes: bool,
+    pub mode: Mode,
 }
 
 /// Reads the arguments behind the command's name and appends, for each key that may be touched, its database and
@@ -328,6 +343,14 @@ pub struct Databases {
     /// The one that the connection has selected.
     pub selected: usize,
     pub count: usize,
+}
+
+impl Databases {
+    /// Takes an argument that is the number of a database.
+    pub fn next(self, args: &mut Args<'_>) -> Result<usize, Error> {
+        let db = usize::try_from(args.next_i32()?).ok();
+        db.filter(|db| *db < self.count).ok_or(Error::DbIndexOutOfRange)
+    }
 }
 
 /// Reports position and use of each key of a request, for commands whose specifications cannot tell all.

@@ -3,7 +3,7 @@
 use super::spec::{Command, Flags, KeySpec, Scope};
 use super::{
     bitmap, connection, generic, geo, hash, hyperloglog, list, pubsub, server, set, sorted_set, stream,
-    string,
+    string, transaction,
 };
 use crate::keyspace::view::Mode;
 use crate::resp::scan::Request;
@@ -39,14 +39,20 @@ impl Entry {
     /// Whether it may change something: it writes, or is a read that may note something in what it reads
     /// (PFCOUNT).
     pub fn is_write(&self) -> bool {
-        self.spec.flags.intersects(Flags::WRITE.union(Flags::MAY_REPLICATE))
+        self.spec.flags.intersects(Flags::WRITES)
     }
 
-    /// How its keys are locked. A read that finds something to note asks for more, see
-    /// [`Error::NeedsExclusive`](super::errors::Error::NeedsExclusive).
+    /// Whether it runs what was queued behind MULTI.
+    pub fn is_exec(&self) -> bool {
+        matches!(self.spec.scope, Scope::Queued)
+    }
+
+    /// How its keys are locked when it runs by itself. One that [notes](Flags::NOTES) asks for more when it has
+    /// something to note, with [`Error::NeedsExclusive`](super::errors::Error::NeedsExclusive).
     #[inline]
-    pub fn mode(&self) -> Mode {
-        if self.spec.flags.contains(Flags::WRITE) { Mode::Exclusive } else { Mode::Shared }
+    pub fn first_mode(&self) -> Mode {
+        let may_change = self.is_write() && !self.spec.flags.contains(Flags::NOTES);
+        if may_change { Mode::Exclusive } else { Mode::Shared }
     }
 
     /// The index of the first argument behind the name(s).
@@ -67,6 +73,7 @@ const GROUPS: &[&[Command]] = &[
     sorted_set::COMMANDS,
     stream::COMMANDS,
     generic::COMMANDS,
+    transaction::COMMANDS,
     pubsub::COMMANDS,
     connection::COMMANDS,
     server::COMMANDS,

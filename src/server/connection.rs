@@ -132,6 +132,8 @@ impl Connection {
         })
         .await;
         connection.serve().await;
+        let server = connection.worker.server.clone();
+        connection.session.discard(&server);
         connection.worker.server.clients.remove(client.id);
         connection.worker.server.pubsub.forget(&mut connection.session);
         connection.worker.server.end_tracking(&mut connection.session);
@@ -484,8 +486,9 @@ impl Connection {
                 }
                 Found::Incomplete => {
                     self.keep(buf, start, buf.len(), batch.partial(), large);
-                    if self.remainder.len() > settings.query_limit_bytes {
-                        return Ok(self.refuse_query(self.remainder.len()));
+                    let waiting = self.remainder.len() + self.session.queued_bytes();
+                    if waiting > settings.query_limit_bytes {
+                        return Ok(self.refuse_query(waiting));
                     }
                     self.flush(cx, &mut scratch.out)?;
                     return Ok(Step::Continue { more: false });
@@ -681,6 +684,7 @@ impl Connection {
             + input.capacity()
             + args_bytes
             + large_bytes
+            + client.multi_bytes.load(Ordering::Relaxed)
             + self.session.subscriptions.as_ref().map_or(0, |all| all.memory_bytes())
             + self.output.bytes();
         let before = client.memory_bytes.load(Ordering::Relaxed);

@@ -5,6 +5,7 @@
 pub mod banner;
 pub mod batch;
 pub mod connection;
+pub mod courtesy;
 pub mod cron;
 pub mod housekeeping;
 pub mod listener;
@@ -29,6 +30,7 @@ use crate::state::events::KeyspaceEvents;
 use crate::state::pubsub::PubSub;
 use crate::state::shutdown::{self, Shutdown};
 use crate::state::tracking::Tracking;
+use crate::state::watch::Watchers;
 use crate::state::{Clients, Server, random_id};
 use pidfile::Pidfile;
 use std::path::PathBuf;
@@ -52,8 +54,11 @@ pub fn build(config: Config, config_file: Option<PathBuf>, log: Log, program: St
     let tracking = Arc::new(Tracking::new(clients.clone()));
     keyspace.effects().set_publisher(Arc::new(KeyspaceEvents::new(pubsub.clone())));
     keyspace.effects().set_observer(Party::Tracking, tracking.clone());
+    let watchers = Arc::new(Watchers::default());
+    keyspace.effects().set_observer(Party::Watchers, watchers.clone());
     Server {
         keyspace,
+        watchers,
         config,
         config_file,
         executable,
@@ -119,9 +124,10 @@ async fn serve(config: Config, config_file: Option<PathBuf>, log: Log, program: 
 
     let mut threads = Vec::new();
     let mut senders = Vec::new();
+    let courtesy = Arc::new(courtesy::Courtesy::new());
     for id in 0..server.workers {
         let (sender, receiver) = mpsc::unbounded_channel();
-        match worker::start(id, server.clone(), receiver) {
+        match worker::start(id, server.clone(), courtesy.clone(), receiver) {
             Ok(thread) => threads.push(thread),
             Err(error) => {
                 tracing::error!("Cannot start worker {id}: {error}");

@@ -6,7 +6,8 @@
 
 use super::mailbox::{Mailbox, Put};
 use super::wake;
-use crate::resp::reply::{Proto, Reply};
+use super::watch::WatchState;
+use crate::resp::reply::Reply;
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -84,6 +85,11 @@ pub struct Client {
     pub redirect: AtomicI64,
     /// The connection is waiting for the end of a CLIENT PAUSE.
     pub paused: AtomicBool,
+    /// How many commands are queued for EXEC, -1 without MULTI.
+    pub multi: AtomicI64,
+    /// Memory of those, and of the list of watched keys.
+    pub multi_bytes: AtomicUsize,
+    pub watch: WatchState,
     /// The client has subscriptions.
     pub is_subscriber: AtomicBool,
     /// The client watches by MONITOR.
@@ -142,6 +148,9 @@ impl Client {
             tracking: AtomicU8::new(0),
             redirect: AtomicI64::new(-1),
             paused: AtomicBool::new(false),
+            multi: AtomicI64::new(-1),
+            multi_bytes: AtomicUsize::new(0),
+            watch: WatchState::default(),
             is_subscriber: AtomicBool::new(false),
             is_monitor: AtomicBool::new(false),
             subscriptions: Default::default(),
@@ -191,8 +200,9 @@ impl Client {
         if self.is_subscriber.load(Ordering::Relaxed) { ClientClass::Pubsub } else { ClientClass::Normal }
     }
 
-    /// Asks the connection to close. Replies that wait are not delivered.
+    /// Asks the connection to close. Replies and mail that wait are not delivered.
     pub fn kill(&self) {
+        self.mailbox.close();
         self.signals.fetch_or(KILL, Ordering::AcqRel);
         self.wake();
     }
@@ -204,18 +214,18 @@ impl Client {
     /// May be called by any thread and under any lock, but `write` must not lock anything. The connection is woken
     /// at the end of the round (see [`wake`]).
     pub fn send(&self, write: impl FnOnce(&mut Reply)) -> bool {
-        if self.is_killed() {
-            return false;
+        match self.mailbox.put(write) {
+            Put::Added => true,
+            Put::Wake => self.has_mail(),
+            Put::Closed => false,
         }
-        let proto = if self.resp.load(Ordering::Relaxed) == 3 { Proto::Resp3 } else { Proto::Resp2 };
-        match self.mailbox.put(proto, write) {
-            Put::Added => {}
-            Put::Wake => {
-                if let Some(waker) = self.waker.get() {
-                    wake::soon(waker);
-                }
-            }
-            Put::Closed => return false,
+    }
+
+    /// Wakes the connection for its mail, unless that is too much: the limit is looked at as often as the connection
+    /// is woken. False: it is closed.
+    fn has_mail(&self) -> bool {
+        if let Some(waker) = self.waker.get() {
+            wake::soon(waker);
         }
         let limit = match self.class() {
             ClientClass::Pubsub => &PUBSUB_LIMIT_BYTES,

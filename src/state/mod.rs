@@ -16,7 +16,9 @@ pub mod session;
 pub mod shutdown;
 pub mod switches;
 pub mod tracking;
+pub mod transaction;
 pub mod wake;
+pub mod watch;
 
 pub use clients::{Client, Clients};
 pub use session::Session;
@@ -44,6 +46,7 @@ pub struct Server {
     pub program: String,
     pub keyspace: Keyspace,
     pub clients: Arc<Clients>,
+    pub watchers: Arc<watch::Watchers>,
     pub counters: Counters,
     pub slowlog: Slowlog,
     pub latency: LatencyMonitor,

@@ -1,8 +1,12 @@
 //! The state of one connection as far as commands read and change it.
 
+use super::Server;
 use super::clients::Client;
 use super::pubsub::Subscriptions;
 use super::tracking::Modes;
+use super::transaction::Transaction;
+use super::watch::WatchedKeys;
+use crate::keyspace::View;
 use crate::resp::reply::Proto;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -49,6 +53,9 @@ pub struct Session {
     /// How the client is tracked, for its own reads.
     pub tracking: Modes,
     pub next: Next,
+    /// What was queued since MULTI.
+    pub transaction: Option<Box<Transaction>>,
+    pub watched: WatchedKeys,
 }
 
 impl Session {
@@ -65,8 +72,46 @@ impl Session {
             is_monitor: false,
             tracking: Modes::default(),
             next: Next::Continue,
+            transaction: None,
+            watched: WatchedKeys::default(),
         }
     }
+
+    /// Tells others how far the transaction has come.
+    pub fn publish_transaction(&self) {
+        let (commands, bytes) = match &self.transaction {
+            None => (-1, 0),
+            Some(transaction) => (transaction.len() as i64, transaction.bytes()),
+        };
+        self.client.multi.store(commands, Ordering::Relaxed);
+        self.client.multi_bytes.store(bytes + self.watched.heap_bytes(), Ordering::Relaxed);
+    }
+
+    /// Bytes of the arguments that wait for EXEC: a part of what the client has sent.
+    pub fn queued_bytes(&self) -> usize {
+        self.transaction.as_ref().map_or(0, |transaction| transaction.args_bytes())
+    }
+
+    /// WATCH: a key of the view's database, which the view has locked.
+    pub fn watch(&mut self, server: &Server, view: &View<'_>, key: &[u8]) {
+        server.watchers.watch(&self.client, &mut self.watched, view, key);
+        self.publish_transaction();
+    }
+
+    /// UNWATCH.
+    pub fn unwatch(&mut self, server: &Server) {
+        server.watchers.unwatch(&self.client, &mut self.watched, server.keyspace.effects());
+        self.publish_transaction();
+    }
+
+    /// DISCARD, or the end of the connection.
+    pub fn discard(&mut self, server: &Server) {
+        if let Some(transaction) = self.transaction.take() {
+            transaction.end();
+        }
+        self.unwatch(server);
+    }
+
     /// SELECT.
     pub fn select(&mut self, db: usize) {
         self.db = db;
@@ -77,6 +122,7 @@ impl Session {
     pub fn set_proto(&mut self, proto: Proto) {
         self.proto = proto;
         self.client.resp.store(proto.number(), Ordering::Relaxed);
+        self.client.mailbox.set_proto(proto);
     }
 
     pub fn set_authenticated(&mut self, authenticated: bool) {

@@ -66,11 +66,14 @@ fn renamenx(call: &mut Call<'_, '_>) -> Result<(), Error> {
 /// two keys.
 fn move_entry(call: &mut Call<'_, '_>, from: &[u8], db: usize, to: &[u8], events: [&str; 2]) {
     if let Some(entry) = call.keys.remove(from) {
-        if let Some(old) = call.keys.insert_in(db, entry.renamed(to)) {
-            free_entry(old);
-        }
+        let new_type = entry.value_type();
+        let old = call.keys.insert_in(db, entry.renamed(to));
         call.keys.notify(Class::GENERIC, events[0], from);
         call.keys.notify_in(db, Class::GENERIC, events[1], to);
+        if let Some(old) = old {
+            call.keys.overwritten(db, to, old.value_type(), new_type);
+            free_entry(old);
+        }
         call.keys.changed(1);
     }
 }
@@ -119,18 +122,13 @@ impl<'a> CopyOptions<'a> {
             if args.skip_word("REPLACE") {
                 options.replace = true;
             } else if args.skip_word("DB") {
-                options.db = next_database(args, databases)?;
+                options.db = databases.next(args)?;
             } else {
                 return Err(Error::Syntax);
             }
         }
         Ok(options)
     }
-}
-
-fn next_database(args: &mut Args<'_>, databases: Databases) -> Result<usize, Error> {
-    let db = usize::try_from(args.next_i32()?).ok();
-    db.filter(|db| *db < databases.count).ok_or(Error::DbIndexOutOfRange)
 }
 
 fn databases(call: &Call<'_, '_>) -> Databases {
@@ -152,10 +150,13 @@ fn copy(call: &mut Call<'_, '_>) -> Result<(), Error> {
     };
     call.out.integer(copy.is_some().into());
     if let Some(copy) = copy {
-        if let Some(old) = call.keys.insert_in(db, copy) {
+        let new_type = copy.value_type();
+        let old = call.keys.insert_in(db, copy);
+        call.keys.notify_in(db, Class::GENERIC, "copy_to", to);
+        if let Some(old) = old {
+            call.keys.overwritten(db, to, old.value_type(), new_type);
             free_entry(old);
         }
-        call.keys.notify_in(db, Class::GENERIC, "copy_to", to);
         call.keys.changed(1);
     }
     Ok(())
@@ -175,7 +176,7 @@ pub const MOVE: Command = Command {
     scope: Scope::Custom(|args, databases, places| {
         let at = args.position();
         args.take()?;
-        places.extend([(databases.selected, at), (next_database(args, databases)?, at)]);
+        places.extend([(databases.selected, at), (databases.next(args)?, at)]);
         Ok(())
     }),
     handler: Some(move_key),
@@ -185,7 +186,7 @@ pub const MOVE: Command = Command {
 fn move_key(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let key = call.args.take()?;
     let databases = databases(call);
-    let db = next_database(&mut call.args, databases)?;
+    let db = databases.next(&mut call.args)?;
     if db == call.keys.db {
         return Err(Error::SameObject);
     }

@@ -15,6 +15,7 @@ use crate::command::set::value::SetRef;
 use crate::command::sorted_set::range::borrowed;
 use crate::command::sorted_set::value::SortedSetRef;
 use crate::command::spec::{Acl, Arg, Begin, Command, Find, Flags, Group, KeyFlags, KeySpec, Needs, Scope};
+use crate::keyspace::view::Mode;
 use crate::keyspace::{Deadline, StringRef, Type, View};
 use crate::resp::scan::Request;
 use crate::types::events::Class;
@@ -119,11 +120,13 @@ fn find_keys(request: Request<'_>, visit: &mut dyn FnMut(usize, KeyFlags)) {
 /// What a request has to lock. A word that only looks like an option may make it more than is necessary.
 fn needs(request: Request<'_>) -> Needs {
     let is = |at: usize, word: &str| request.get(at).eq_ignore_ascii_case(word.as_bytes());
-    let mut needs = Needs { database: false, writes: false };
+    let mut needs = Needs { database: false, mode: Mode::Shared };
     for at in 2..request.len() - 1 {
         needs.database |=
             (is(at, "BY") || is(at, "GET")) && Pattern::of(request.get(at + 1)).star().is_some();
-        needs.writes |= is(at, "STORE");
+        if is(at, "STORE") {
+            needs.mode = Mode::Exclusive;
+        }
     }
     needs
 }

@@ -128,7 +128,7 @@ pub const PFCOUNT: Command = Command {
     complexity: "O(1) for one key that has not changed since it was last counted, otherwise O(N) in the number of \
                  keys, with a large constant.",
     arity: -2,
-    flags: Flags::READONLY.union(Flags::MAY_REPLICATE),
+    flags: Flags::READONLY.union(Flags::MAY_REPLICATE).union(Flags::NOTES),
     keys: &[KeySpec {
         notes: "The estimate is noted within the value of a single key.",
         ..KeySpec::range(1, -1, 1, KeyFlags::RW.union(KeyFlags::ACCESS))

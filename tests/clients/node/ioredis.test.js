@@ -47,6 +47,14 @@ async function start(...options) {
   }
 }
 
+async function until(condition) {
+  const giveUp = Date.now() + START_WITHIN_MS;
+  while (!(await condition())) {
+    assert.ok(Date.now() < giveUp, "waited in vain");
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
 before(async () => {
   directory = fs.mkdtempSync(path.join(os.tmpdir(), "nuthatch-node-"));
   port = await start();
@@ -120,6 +128,29 @@ test("pipelines, and errors within them", async () => {
   assert.equal(error.message, "ERR value is not an integer or out of range");
 });
 
+test("transactions", async () => {
+  const replies = await client.multi().set("n", 1).incr("n").get("n").exec();
+  assert.deepEqual(replies, [[null, "OK"], [null, 2], [null, "2"]]);
+  const [[, set], [error], [, text]] = await client.multi().set("k", "text").incr("k").get("k").exec();
+  assert.deepEqual([set, text], ["OK", "text"]);
+  assert.equal(error.message, "ERR value is not an integer or out of range");
+  await assert.rejects(client.multi().set("k", "never").get().exec(), /EXECABORT/);
+  assert.equal(await client.get("k"), "text");
+  // Without a pipeline, each command goes out on its own.
+  const alone = new Redis(port);
+  assert.equal(await alone.multi({ pipeline: false }), "OK");
+  assert.equal(await alone.set("k", "queued"), "QUEUED");
+  assert.equal(await client.get("k"), "text");
+  assert.deepEqual(await alone.exec(), [[null, "OK"]]);
+  // What is watched.
+  await alone.watch("k");
+  await client.set("k", "changed");
+  assert.equal(await alone.multi().set("k", "lost").exec(), null);
+  await alone.watch("k");
+  assert.deepEqual(await alone.multi().get("k").exec(), [[null, "changed"]]);
+  await alone.quit();
+});
+
 test("calls of one tick go out together", async () => {
   const batching = new Redis(port, { enableAutoPipelining: true });
   const counts = await Promise.all(Array.from({ length: 1000 }, () => batching.incr("n")));
@@ -161,4 +192,56 @@ test("a lost connection comes back", async () => {
   await restless.set("k", "v");
   assert.notEqual(await restless.client("ID"), id);
   await restless.quit();
+});
+
+test("publish and subscribe", async () => {
+  const listener = new Redis(port);
+  const heard = [];
+  listener.on("message", (channel, message) => heard.push([channel, message]));
+  listener.on("pmessage", (pattern, channel, message) => heard.push([pattern, channel, message]));
+  assert.equal(await listener.subscribe("news", "weather"), 2);
+  assert.equal(await listener.psubscribe("n*"), 3);
+  assert.equal(await client.publish("news", "hello"), 2);
+  for (let number = 0; number < 1000; number++) client.publish("weather", number);
+  assert.deepEqual(await client.pubsub("NUMSUB", "news"), ["news", 1]);
+  await assert.rejects(listener.get("k"), /Connection in subscriber mode/);
+  await until(() => heard.length === 1002);
+  assert.deepEqual(heard.slice(0, 2), [["news", "hello"], ["n*", "news", "hello"]]);
+  assert.deepEqual(heard.slice(2), Array.from({ length: 1000 }, (_, number) => ["weather", String(number)]));
+  assert.equal(await listener.unsubscribe(), 1);
+  assert.equal(await listener.punsubscribe(), 0);
+  assert.equal(await listener.get("k"), null);
+  await listener.quit();
+});
+
+test("shard channels", async () => {
+  const listener = new Redis(port);
+  const heard = [];
+  listener.on("smessage", (channel, message) => heard.push([channel, message]));
+  assert.equal(await listener.ssubscribe("news"), 1);
+  assert.equal(await client.spublish("news", "hello"), 1);
+  await until(() => heard.length === 1);
+  assert.deepEqual(heard, [["news", "hello"]]);
+  listener.disconnect();
+});
+
+test("subscriptions survive a lost connection", async () => {
+  const listener = new Redis(port, { retryStrategy: () => 10 });
+  const heard = [];
+  listener.on("message", (channel, message) => heard.push(message));
+  await listener.subscribe("news");
+  assert.equal(await client.client("KILL", "TYPE", "pubsub"), 1);
+  await until(async () => (await client.publish("news", "back")) === 1);
+  await until(() => heard.length === 1);
+  listener.disconnect();
+});
+
+test("monitor", async () => {
+  const monitor = await new Redis(port).monitor();
+  const heard = [];
+  monitor.on("monitor", (time, args, source, database) => heard.push([args, database]));
+  await client.set("k", "a b");
+  await until(() => heard.some(([args]) => args[0] === "set"));
+  assert.deepEqual(heard.find(([args]) => args[0] === "set"), [["set", "k", "a b"], "0"]);
+  monitor.disconnect();
 });

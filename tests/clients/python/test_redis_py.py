@@ -9,6 +9,7 @@ import redis
 import redis.asyncio
 from conftest import PASSWORD
 from redis.backoff import NoBackoff
+from redis.cache import CacheConfig
 from redis.retry import Retry
 
 
@@ -112,6 +113,48 @@ def test_pipeline(client):
     assert replies[0] is True and isinstance(replies[1], redis.ResponseError) and replies[2] == "text"
 
 
+def test_transactions(client):
+    with client.pipeline() as pipeline:
+        assert pipeline.set("n", 1).incr("n").get("n").mget("n", "none").execute() == [True, 2, "2", ["2", None]]
+    with client.pipeline() as pipeline:
+        pipeline.set("k", "text").incr("k").get("k")
+        replies = pipeline.execute(raise_on_error=False)
+    assert replies[0] is True and isinstance(replies[1], redis.ResponseError) and replies[2] == "text"
+    with client.pipeline() as pipeline, pytest.raises(redis.ResponseError, match="wrong number of arguments"):
+        pipeline.set("k", "never").execute_command("GET")
+        pipeline.execute()
+    assert client.get("k") == "text"
+
+
+def test_watched_keys(client, connect):
+    other = connect()
+    with client.pipeline() as pipeline:
+        pipeline.watch("n")
+        assert pipeline.get("n") is None
+        other.set("n", 5)
+        pipeline.multi()
+        pipeline.set("n", 1)
+        with pytest.raises(redis.WatchError):
+            pipeline.execute()
+    assert client.get("n") == "5"
+
+    def add(connection):
+        def twice(pipeline):
+            before = int(pipeline.get("n"))
+            pipeline.multi()
+            pipeline.set("n", before + 1)
+
+        for _ in range(50):
+            connection.transaction(twice, "n")
+
+    threads = [threading.Thread(target=add, args=(connect(),)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert client.get("n") == "205"
+
+
 def test_errors(client):
     client.set("k", "text")
     with pytest.raises(redis.ResponseError, match="value is not an integer or out of range"):
@@ -206,3 +249,157 @@ def test_asyncio(client, port, protocol):
     values, counts = asyncio.run(run())
     assert values == [str(number) for number in range(80)]
     assert counts == [1, 2]
+
+
+def messages(pubsub, count):
+    """The next messages of a subscription, its confirmations among them."""
+    found = []
+    give_up = time.monotonic() + 10
+    while len(found) < count:
+        assert time.monotonic() < give_up, found
+        message = pubsub.get_message(timeout=1)
+        if message:
+            found.append((message["type"], message["pattern"], message["channel"], message["data"]))
+    return found
+
+
+def test_publish_and_subscribe(connect, client):
+    with connect().pubsub() as pubsub:
+        pubsub.subscribe("news", "weather")
+        pubsub.psubscribe("n*")
+        assert messages(pubsub, 3) == [
+            ("subscribe", None, "news", 1),
+            ("subscribe", None, "weather", 2),
+            ("psubscribe", None, "n*", 3),
+        ]
+        assert client.publish("news", "hello") == 2
+        assert client.publish("weather", "rain") == 1
+        assert messages(pubsub, 3) == [
+            ("message", None, "news", "hello"),
+            ("pmessage", "n*", "news", "hello"),
+            ("message", None, "weather", "rain"),
+        ]
+        assert client.pubsub_numsub("news", "none") == [("news", 1), ("none", 0)]
+        assert sorted(client.pubsub_channels()) == ["news", "weather"]
+        assert client.pubsub_numpat() == 1
+        pubsub.ping("still there?")
+        assert messages(pubsub, 1) == [("pong", None, None, "still there?")]
+        pubsub.unsubscribe()
+        pubsub.punsubscribe()
+        assert {message[0] for message in messages(pubsub, 3)} == {"unsubscribe", "punsubscribe"}
+        assert not pubsub.subscribed
+
+
+def test_shard_channels(connect, client):
+    with connect().pubsub() as pubsub:
+        pubsub.ssubscribe("news")
+        assert messages(pubsub, 1) == [("ssubscribe", None, "news", 1)]
+        assert client.spublish("news", "hello") == 1
+        assert client.publish("news", "not for shards") == 0
+        assert messages(pubsub, 1) == [("smessage", None, "news", "hello")]
+        assert client.pubsub_shardchannels() == ["news"]
+        assert client.pubsub_shardnumsub("news") == [("news", 1)]
+
+
+def test_handlers_in_a_thread(connect, client):
+    heard = []
+    pubsub = connect().pubsub()
+    pubsub.subscribe(news=lambda message: heard.append(message["data"]))
+    thread = pubsub.run_in_thread(sleep_time=0.01)
+    try:
+        give_up = time.monotonic() + 10
+        while not client.publish("news", "first"):
+            assert time.monotonic() < give_up
+        for number in range(1000):
+            client.publish("news", number)
+        while len(heard) < 1001:
+            assert time.monotonic() < give_up, len(heard)
+            time.sleep(0.01)
+    finally:
+        thread.stop()
+        thread.join()
+    assert heard == ["first", *map(str, range(1000))]
+
+
+def test_monitor(connect, client):
+    with connect().monitor() as monitor:
+        client.set("k", "some value")
+        for command in monitor.listen():
+            if command["command"].startswith("SET"):
+                break
+        assert command["command"] == "SET k some value"
+        assert command["db"] == 0
+        assert command["client_type"] == "tcp"
+
+
+def test_publish_and_subscribe_by_asyncio(port, protocol):
+    async def run():
+        async with redis.asyncio.Redis(port=port, protocol=protocol, decode_responses=True) as remote:
+            async with remote.pubsub(ignore_subscribe_messages=True) as pubsub:
+                await pubsub.psubscribe("chan*")
+                while not await remote.publish("channel", "0"):
+                    await asyncio.sleep(0.01)
+                await asyncio.gather(*(remote.publish("channel", "1") for _ in range(100)))
+                heard = []
+                async for message in pubsub.listen():
+                    heard.append(message["data"])
+                    if len(heard) == 101:
+                        return heard
+
+    assert asyncio.run(asyncio.wait_for(run(), 20)) == ["0"] + ["1"] * 100
+
+
+def test_client_side_cache(connect, client):
+    """What is cached is not asked for again, until somebody changes it."""
+    reader = connect(protocol=3, cache_config=CacheConfig(max_size=1000))
+    cache = reader.get_cache()
+
+    def gets():
+        return int(client.info("commandstats")["cmdstat_get"]["calls"])
+
+    def read_until(key, value):
+        give_up = time.monotonic() + 10
+        while reader.get(key) != value:
+            assert time.monotonic() < give_up
+
+    client.mset({"a": "1", "b": "2"})
+    assert [reader.get("a"), reader.get("b")] == ["1", "2"]
+    before = gets()
+    assert [reader.get("a") for _ in range(100)] == ["1"] * 100
+    assert gets() == before and cache.size == 2
+    client.set("a", "changed")
+    read_until("a", "changed")
+    assert reader.mget("a", "b") == ["changed", "2"]
+    # The reader's own changes, those of expiry, and of everything.
+    assert reader.set("a", "own")
+    read_until("a", "own")
+    client.set("b", "short", px=30)
+    read_until("b", "short")
+    read_until("b", None)
+    client.flushall()
+    read_until("a", None)
+    for n in range(200):
+        client.set("a", n)
+        read_until("a", str(n))
+
+
+def test_keyspace_notifications(connect, client):
+    assert client.config_set("notify-keyspace-events", "KEA")
+    try:
+        with connect().pubsub(ignore_subscribe_messages=True) as pubsub:
+            pubsub.psubscribe("__key*__:*")
+            # Ignored: the confirmation.
+            pubsub.get_message(timeout=10)
+            client.set("k", "v", px=20)
+            heard = []
+            give_up = time.monotonic() + 10
+            while len(heard) < 6 and time.monotonic() < give_up:
+                message = pubsub.get_message(timeout=1)
+                if message:
+                    heard.append((message["channel"], message["data"]))
+            expected = []
+            for event in ("set", "expire", "expired"):
+                expected += [("__keyspace@0__:k", event), (f"__keyevent@0__:{event}", "k")]
+            assert heard == expected
+    finally:
+        client.config_set("notify-keyspace-events", "")

@@ -118,8 +118,8 @@ fn write_line(text: &mut Vec<u8>, client: &Client, args_bytes: usize, now_ms: i6
     text.extend_from_slice(&names.name);
     let _ = write!(
         text,
-        " age={} idle={idle_secs} flags={} db={} sub={} psub={} ssub={} multi=-1 watch=0 qbuf={} qbuf-free={} \
-         argv-mem={args_bytes} multi-mem=0 rbs={reply_buffer_bytes} rbp={} obl={} oll={chunks} omem={beyond_bytes} \
+        " age={} idle={idle_secs} flags={} db={} sub={} psub={} ssub={} multi={} watch={} qbuf={} \
+         qbuf-free={} argv-mem={args_bytes} multi-mem={} rbs={reply_buffer_bytes} rbp={} obl={} oll={chunks} omem={beyond_bytes} \
          tot-mem={} events={} cmd={command} user=",
         client.age_secs(now_ms),
         flags(client),
@@ -127,8 +127,11 @@ fn write_line(text: &mut Vec<u8>, client: &Client, args_bytes: usize, now_ms: i6
         client.subscriptions[Kind::Channel as usize].load(Relaxed),
         client.subscriptions[Kind::Pattern as usize].load(Relaxed),
         client.subscriptions[Kind::Shard as usize].load(Relaxed),
+        client.multi.load(Relaxed),
+        client.watch.keys(),
         client.query_bytes.load(Relaxed),
         client.query_free_bytes.load(Relaxed),
+        client.multi_bytes.load(Relaxed),
         client.reply_peak_bytes.load(Relaxed).min(reply_buffer_bytes),
         output_bytes - beyond_bytes,
         client.total_memory_bytes(),
@@ -156,7 +159,9 @@ fn flags(client: &Client) -> String {
     let letters = [
         (client.is_monitor.load(Relaxed), 'O'),
         (client.is_subscriber.load(Relaxed), 'P'),
+        (client.multi.load(Relaxed) >= 0, 'x'),
         (client.paused.load(Relaxed), 'b'),
+        (client.watch.is_dirty(), 'd'),
         (client.transport == Transport::Unix, 'U'),
         (modes.contains(Modes::ON), 't'),
         (modes.contains(Modes::BROKEN), 'R'),

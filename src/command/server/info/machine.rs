@@ -83,15 +83,12 @@ pub fn clients(text: &mut Text, server: &Server, _now_ms: i64) {
     text.field("client_recent_max_input_buffer", input);
     text.field("client_recent_max_output_buffer", output);
     text.field("blocked_clients", paused);
-    text.fields(&[
-        ("pubsub_clients", server.pubsub.clients()),
-        ("tracking_clients", server.tracking.tracked_clients()),
-        ("watching_clients", 0),
-        ("clients_in_timeout_table", 0),
-        ("total_watched_keys", 0),
-        ("total_blocking_keys", 0),
-        ("total_blocking_keys_on_nokey", 0),
-    ]);
+    text.field("pubsub_clients", server.pubsub.clients());
+    text.field("tracking_clients", server.tracking.tracked_clients());
+    text.field("watching_clients", clients.iter().filter(|client| client.watch.keys() > 0).count());
+    text.field("clients_in_timeout_table", 0);
+    text.field("total_watched_keys", server.watchers.watched_keys());
+    text.fields(&[("total_blocking_keys", 0), ("total_blocking_keys_on_nokey", 0)]);
 }
 
 /// The workers: their connections, and how often each has read and written.
