@@ -68,9 +68,12 @@ impl Subscriptions {
     }
 }
 
+/// Who listens to each channel, for a part of the channels.
+type Shard = Mutex<HashMap<Bytes, Subscribers, RandomState>>;
+
 /// The channels of one namespace.
 struct Channels {
-    shards: Box<[CachePadded<Mutex<HashMap<Bytes, Subscribers, RandomState>>>]>,
+    shards: Box<[CachePadded<Shard>]>,
     hasher: RandomState,
     /// Subscriptions to them, by all clients.
     subscriptions: AtomicUsize,
@@ -87,7 +90,7 @@ impl Default for Channels {
 }
 
 impl Channels {
-    fn shard(&self, channel: &[u8]) -> &Mutex<HashMap<Bytes, Subscribers, RandomState>> {
+    fn shard(&self, channel: &[u8]) -> &Shard {
         &self.shards[self.hasher.hash_one(channel) as usize % SHARDS]
     }
 
