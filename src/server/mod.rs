@@ -55,6 +55,7 @@ pub fn build(config: Config, config_file: Option<PathBuf>, log: Log, program: St
         slowlog,
         latency: LatencyMonitor::new(),
         pause: Default::default(),
+        waiters: Default::default(),
         shutdown: Shutdown::default(),
         listening: Default::default(),
         switches: Default::default(),

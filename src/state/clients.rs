@@ -4,6 +4,7 @@
 //! A connection writes its record after each turn with plain relaxed stores; others only read it, or raise
 //! its kill flag and wake it.
 
+use super::waiters::Waiter;
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -65,6 +66,8 @@ pub struct Client {
     pub no_touch: AtomicBool,
     /// The connection is waiting for the end of a CLIENT PAUSE.
     pub paused: AtomicBool,
+    /// What it waits for in a blocking command.
+    waiter: Mutex<Option<Arc<Waiter>>>,
     /// Unix milliseconds of the last command.
     pub last_active_ms: AtomicI64,
     /// Number of the last command in the table, `u32::MAX` if there was none.
@@ -113,6 +116,7 @@ impl Client {
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
             paused: AtomicBool::new(false),
+            waiter: Mutex::new(None),
             last_active_ms: AtomicI64::new(now_ms),
             last_command: AtomicU32::new(u32::MAX),
             query_bytes: AtomicUsize::new(0),
@@ -151,6 +155,21 @@ impl Client {
     #[inline]
     pub fn count_command(&self) {
         self.total_commands.store(self.total_commands.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
+    /// What the connection waits for in a blocking command.
+    pub fn waiter(&self) -> Option<Arc<Waiter>> {
+        self.waiter.lock().clone()
+    }
+
+    /// Called when a wait begins, and by whoever ends it.
+    pub(super) fn set_waiter(&self, waiter: Option<Arc<Waiter>>) {
+        *self.waiter.lock() = waiter;
+    }
+
+    /// Whether the connection waits, in a blocking command or for the end of a CLIENT PAUSE.
+    pub fn is_blocked(&self) -> bool {
+        self.paused.load(Ordering::Relaxed) || self.waiter.lock().is_some()
     }
 
     /// The connection's class. So far all clients are normal ones: the others come with replication and

@@ -11,6 +11,7 @@ pub mod pause;
 pub mod session;
 pub mod shutdown;
 pub mod switches;
+pub mod waiters;
 
 pub use clients::{Client, Clients};
 pub use session::Session;
@@ -40,6 +41,7 @@ pub struct Server {
     pub slowlog: Slowlog,
     pub latency: LatencyMonitor,
     pub pause: pause::Pause,
+    pub waiters: waiters::Waiters,
     pub shutdown: shutdown::Shutdown,
     pub listening: listening::Listening,
     pub switches: switches::Switches,

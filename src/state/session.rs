@@ -1,6 +1,7 @@
 //! The state of one connection as far as commands read and change it.
 
 use super::clients::Client;
+use super::waiters::Waiter;
 use crate::resp::reply::Proto;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -28,6 +29,20 @@ pub enum Next {
     CloseNow,
     /// The server shuts down; no reply unless it fails.
     AwaitShutdown,
+    /// Wait for the end of [`Session::wait`].
+    Wait,
+}
+
+/// A blocking command whose end the connection waits for.
+pub struct Wait {
+    pub waiter: Arc<Waiter>,
+    /// Unix milliseconds; `None` if it may take for ever.
+    pub deadline_ms: Option<i64>,
+    /// The command's number in the table, and its arguments as a log may show them.
+    pub command: usize,
+    pub args: Vec<Box<[u8]>>,
+    /// How long the command ran before it began to wait, nanoseconds.
+    pub nanos: u64,
 }
 
 /// One connection's state. Owned by its task; [`Session::client`] is the part that others see.
@@ -39,6 +54,10 @@ pub struct Session {
     pub reply_mode: ReplyMode,
     pub no_touch: bool,
     pub next: Next,
+    /// Whether a command may wait. In a transaction it may not.
+    pub may_wait: bool,
+    /// What the connection waits for.
+    pub wait: Option<Box<Wait>>,
 }
 
 impl Session {
@@ -51,8 +70,11 @@ impl Session {
             reply_mode: ReplyMode::On,
             no_touch: false,
             next: Next::Continue,
+            may_wait: true,
+            wait: None,
         }
     }
+
     /// SELECT.
     pub fn select(&mut self, db: usize) {
         self.db = db;
@@ -74,6 +96,11 @@ impl Session {
     pub fn set_no_touch(&mut self, no_touch: bool) {
         self.no_touch = no_touch;
         self.client.no_touch.store(no_touch, Ordering::Relaxed);
+    }
+
+    /// Whether the reply of the command that runs is not sent.
+    pub fn is_silent(&self) -> bool {
+        matches!(self.reply_mode, ReplyMode::Off | ReplyMode::Skip)
     }
 
     /// RESET: everything as for a new connection, but for what the client library said of itself.

@@ -6,6 +6,7 @@ mod expire;
 mod inspect;
 mod object;
 mod rename;
+mod wait;
 mod walk;
 
 use super::spec::Command;
@@ -39,6 +40,8 @@ pub const COMMANDS: &[Command] = &[
     expire::TTL,
     inspect::TYPE,
     delete::UNLINK,
+    wait::WAIT,
+    wait::WAITAOF,
 ];
 
 /// Frees an entry that was taken out of its table: elsewhere, if that could take long.

@@ -147,7 +147,7 @@ fn write_line(text: &mut Vec<u8>, client: &Client, args_bytes: usize, now_ms: i6
 /// The letters of CLIENT LIST's `flags`.
 fn flags(client: &Client) -> String {
     let letters = [
-        (client.paused.load(Relaxed), 'b'),
+        (client.is_blocked(), 'b'),
         (client.transport == Transport::Unix, 'U'),
         (client.no_evict.load(Relaxed), 'e'),
         (client.no_touch.load(Relaxed), 'T'),
