@@ -381,6 +381,7 @@ impl<'a> Dispatcher<'a> {
             Err(error) => Err(error),
             Ok(view) => {
                 view.touch = !session.no_touch;
+                view.act_for(session.client.id);
                 let args = Args::new(request, entry.first_arg());
                 handler(&mut Call { args, keys: view, out, session, server, entry })
             }

@@ -37,11 +37,9 @@ const ACL: Effect = NoEffect("access control lists are not part of this version"
 const CLUSTER: Effect = NoEffect("cluster mode is not part of this version");
 const EVICTION: Effect = NoEffect("nothing is evicted in this version: beyond maxmemory, writes are refused");
 const PERSISTENCE: Effect = NoEffect("persistence is not part of this version");
-const PUBSUB: Effect = NoEffect("keyspace events are not part of this version");
 const REPLICATION: Effect = NoEffect("replication is not part of this version");
 const SCRIPTS: Effect = NoEffect("scripts are not part of this version");
 const TLS: Effect = NoEffect("TLS is not part of this version");
-const TRACKING: Effect = NoEffect("client-side caching is not part of this version");
 const AFFINITY: Effect = NoEffect("threads are placed by the operating system");
 const BACKGROUND: Effect = NoEffect("big values are always freed in the background");
 const DEFRAG: Effect = NoEffect("values are never moved to defragment memory");
@@ -152,7 +150,7 @@ maxmemory_clients: memory_or_percent() = "0", Active, "Memory for all clients' b
 client_query_buffer_limit: memory(MB, SIZE) = "1gb" + DEBUG, Active, "Unread input that a client may pile up.";
 client_output_buffer_limit: output_limits() = "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60", Active, "Unread output that clients of each class may pile up.";
 proto_max_bulk_len: memory(MB, SIZE) = "512mb" + DEBUG, Active, "Longest argument of a request.";
-tracking_table_max_keys: uint(0, I64) = "1000000", TRACKING, "Keys remembered for client-side caching.";
+tracking_table_max_keys: uint(0, I64) = "1000000", Active, "Keys remembered for client-side caching.";
 client_default_resp: uint(2, 3) = "2" + IMMUTABLE + HIDDEN, TESTING, "Protocol version that clients start with.";
 req_res_logfile: optional() = "" + IMMUTABLE + HIDDEN, TESTING, "File to log all requests and replies to.";
 
@@ -287,7 +285,7 @@ cluster_slot_migration_sync_buffer_drain_timeout: uint(0, I64) = "60000" + HIDDE
 ["scripts and events"]
 busy_reply_threshold | "lua-time-limit": uint(0, I64) = "5000", SCRIPTS, "Milliseconds after which a script is reported as busy.";
 lua_replicate_commands: obsolete() = "", SCRIPTS, "Replicate the effects of scripts.";
-notify_keyspace_events: events() = "", PUBSUB, "Classes of events that are published.";
+notify_keyspace_events: events() = "", Active, "Classes of events that are published.";
 gopher_enabled: obsolete() = "", NoEffect("the Gopher protocol is gone"), "Speak the Gopher protocol.";
 
 ["observation"]

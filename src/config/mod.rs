@@ -15,7 +15,6 @@ pub mod choice;
 pub mod cli;
 pub mod directive;
 pub mod directives;
-pub mod events;
 pub mod file;
 mod number;
 pub mod parse;

@@ -10,12 +10,12 @@ use bytes::Bytes;
 
 use super::choice;
 use super::directive::Kind;
-use super::events;
 use super::number::{
     format_fraction, format_memory, parse_c_integer, parse_fraction, parse_integer, parse_memory,
     parse_percent,
 };
 use super::parse::quote;
+use crate::types::events::{self, Class};
 
 /// Why an argument is refused, in Redis's words.
 pub type Reason = Cow<'static, str>;
@@ -217,7 +217,7 @@ pub fn parse(
                 _ => return Err(choice::must_be_one_of(words).into()),
             }
         }
-        Kind::Events => Value::Number(i64::from(events::parse(one(args)?).ok_or(events::COMPLAINT)?)),
+        Kind::Events => Value::Number(i64::from(events::parse(one(args)?).ok_or(events::COMPLAINT)?.bits())),
         Kind::Text { check, .. } => {
             check(first())?;
             Value::Text(Bytes::copy_from_slice(first()))
@@ -268,7 +268,7 @@ pub fn format(kind: &Kind, value: &Value) -> Vec<u8> {
         (Kind::Choice(words) | Kind::Flags { words, .. }, Value::Number(number)) => {
             choice::words_of(words, *number).into()
         }
-        (Kind::Events, Value::Number(number)) => events::format(*number as u32).into(),
+        (Kind::Events, Value::Number(number)) => events::format(Class::from_bits(*number as u32)).into(),
         (_, Value::Number(number)) => number.to_string().into(),
         (_, Value::Text(text)) => text.to_vec(),
         (_, Value::Addresses(addresses)) => addresses.join(&b' '),

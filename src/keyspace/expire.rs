@@ -8,9 +8,10 @@
 //! connections waiting. A thread of its own is put on an idle core by the system; and it offers its core to others
 //! after every few microseconds, so whoever shares it, worker or client, does not wait for the end of a time slice.
 
+use super::effects::Expiring;
 use super::nap::Nap;
 use super::shard::Expired;
-use super::{Keyspace, unix_ms};
+use super::{Entry, Keyspace, unix_ms};
 use crate::types::wheel::CLOCK_JITTER_MS;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
@@ -156,10 +157,15 @@ impl Keyspace {
         reaper.last_ms.store(if set_back { now_ms } else { now_ms.max(last_ms) }, Ordering::Relaxed);
         if set_back {
             // Wheels that are ahead of the clock would wait for it; looking at them once sets them right.
-            for shards in (0..self.databases()).filter_map(|database| self.existing(database)) {
+            for database in 0..self.databases() {
+                let Some(shards) = self.existing(database) else { continue };
                 for index in (first..shards.len()).step_by(reapers) {
                     let mut shard = self.exclusive(shards, index);
-                    shard.advance(now_ms, STEP_ITEMS, &mut due, &mut |_| round.expired += 1);
+                    shard.advance(now_ms, STEP_ITEMS, &mut due, &mut |expired| {
+                        self.note_expired(database, expired, &mut round, &mut dead);
+                    });
+                    drop(shard);
+                    dead.clear();
                 }
             }
         }
@@ -178,15 +184,8 @@ impl Keyspace {
                     }
                     round.late_ms = round.late_ms.max(late_ms);
                     let mut shard = self.exclusive(shards, index);
-                    shard.advance(now_ms, STEP_ITEMS, &mut due, &mut |expired| match expired {
-                        Expired::Key(entry) => {
-                            round.expired += 1;
-                            dead.push(entry);
-                        }
-                        Expired::Fields(fields, entry) => {
-                            round.fields += fields as u64;
-                            dead.extend(entry);
-                        }
+                    shard.advance(now_ms, STEP_ITEMS, &mut due, &mut |expired| {
+                        self.note_expired(database, expired, &mut round, &mut dead);
                     });
                     drop(shard);
                     // Only now, since values may be large.
@@ -201,6 +200,28 @@ impl Keyspace {
             }
         }
         round
+    }
+
+    /// Counts what has expired and tells those whom it concerns, while its shard is locked. What is to be dropped
+    /// afterwards goes to `dead`.
+    fn note_expired(&self, db: usize, expired: Expired<'_>, round: &mut Round, dead: &mut Vec<Entry>) {
+        let tell = |what, key: &[u8]| self.effects.expired(what, db, key, || self.hash(key));
+        match expired {
+            Expired::Key(entry) => {
+                tell(Expiring::Key, entry.key());
+                round.expired += 1;
+                dead.push(entry);
+            }
+            Expired::Fields(fields, key) => {
+                tell(Expiring::Fields, key);
+                round.fields += fields as u64;
+            }
+            Expired::AllFields(fields, entry) => {
+                tell(Expiring::AllFields, entry.key());
+                round.fields += fields as u64;
+                dead.push(entry);
+            }
+        }
     }
 
     /// When the next shard of `reaper` wants attention: Unix milliseconds, `i64::MAX` if none does.

@@ -3,13 +3,15 @@
 //! Commands see a [`View`]: the shards that their keys need, locked before they start, in one global order
 //! (database, shard). From the inside out: [`entry`] is one key with its value, [`shard`] a lock with its
 //! table and wheel, [`Keyspace`] all shards of all databases, [`view`] what a running command may touch,
-//! [`scan`] and [`expire`] the two walks that take one shard at a time.
+//! [`scan`] and [`expire`] the two walks that take one shard at a time, [`effects`] the place where others learn
+//! what happened to keys.
 //!
-//! Lock order: shards by (database, shard), nothing else inside. Whoever holds one shard without having
+//! Lock order: shards by (database, shard), inside only what [`effects`] are told to. Whoever holds one shard without having
 //! asked for all at once never waits for another. `gate` sees to it wherever tests run, and `model` explores
 //! what it is good for. Knows nothing of commands, clients or replies.
 
 pub mod access;
+pub mod effects;
 pub mod entry;
 pub mod expire;
 pub mod fields;
@@ -25,6 +27,7 @@ pub mod view;
 pub use entry::{Entry, Kind, Object, StringRef, Type, Value};
 pub use view::{Deadline, View};
 
+use effects::Effects;
 use hash::{KeyHash, KeyHasher};
 use shard::{Common, Counts, Read, Shards, Table};
 use std::sync::OnceLock;
@@ -33,6 +36,7 @@ use std::sync::OnceLock;
 pub struct Keyspace {
     databases: Box<[OnceLock<Shards>]>,
     common: Common,
+    effects: Effects,
     shards_per_database: usize,
 }
 
@@ -42,6 +46,7 @@ impl Keyspace {
         Keyspace {
             databases: (0..databases).map(|_| OnceLock::new()).collect(),
             common: Common { hasher: KeyHasher::new(shards), expiry: expire::Expiry::new(reapers) },
+            effects: Effects::default(),
             shards_per_database: shards,
         }
     }
@@ -97,6 +102,12 @@ impl Keyspace {
             }
         }
         overhead
+    }
+
+    /// Who wants to know what happens to keys.
+    #[inline]
+    pub fn effects(&self) -> &Effects {
+        &self.effects
     }
 
     pub fn expiry(&self) -> &expire::Expiry {

@@ -134,8 +134,7 @@ impl World {
 
     fn flush(&self) {
         self.everything(Mode::Exclusive, |view| {
-            view.flush(0);
-            view.flush(1);
+            view.flush(0..2);
         });
     }
 

@@ -96,10 +96,12 @@ pub struct ExclusiveShard<'a> {
 }
 
 /// What expiry has removed.
-pub enum Expired {
+pub enum Expired<'e> {
     Key(Entry),
-    /// So many fields of a hash, and the hash itself if they were its last.
-    Fields(usize, Option<Entry>),
+    /// So many fields of the hash at this key, which has others.
+    Fields(usize, &'e [u8]),
+    /// All fields of a hash, so many, and the hash itself.
+    AllFields(usize, Entry),
 }
 
 /// Counts of one shard (or, added up, of a database).
@@ -493,7 +495,7 @@ impl ExclusiveShard<'_> {
         key: &[u8],
         hash: KeyHash,
         now_ms: i64,
-        expired: &mut dyn FnMut(Expired),
+        expired: &mut dyn FnMut(Expired<'_>),
     ) -> Option<&mut Entry> {
         let bucket = find(&self.table, key, hash)?;
         // SAFETY: the bucket is of this table, which is borrowed exclusively and unchanged.
@@ -505,8 +507,11 @@ impl ExclusiveShard<'_> {
         let removed = entry.remove_due_fields(now_ms, usize::MAX);
         self.count_fields(old, entry.field_deadline());
         let is_empty = entry.is_empty_hash();
-        let entry = if is_empty { Some(self.take(bucket)) } else { None };
-        expired(Expired::Fields(removed, entry));
+        expired(if is_empty {
+            Expired::AllFields(removed, self.take(bucket))
+        } else {
+            Expired::Fields(removed, key)
+        });
         // The item that stands for the old deadline will find the next one.
         if is_empty { None } else { self.find_mut(key, hash) }
     }
@@ -554,7 +559,7 @@ impl ExclusiveShard<'_> {
         now_ms: i64,
         limit: usize,
         due: &mut Vec<u32>,
-        expired: &mut dyn FnMut(Expired),
+        expired: &mut dyn FnMut(Expired<'_>),
     ) -> bool {
         due.clear();
         let now = self.wheel_time(now_ms);
@@ -577,7 +582,7 @@ impl ExclusiveShard<'_> {
     }
 
     /// Removes every expired key of this item, and expired fields, and files those again that still have deadlines.
-    fn look_at(&mut self, item: u32, now_ms: i64, expired: &mut dyn FnMut(Expired)) {
+    fn look_at(&mut self, item: u32, now_ms: i64, expired: &mut dyn FnMut(Expired<'_>)) {
         let mut refile: Option<i64> = None;
         let mut unfinished = false;
         loop {
@@ -604,7 +609,7 @@ impl ExclusiveShard<'_> {
                         dead = Some((bucket, Some(removed)));
                         break;
                     }
-                    expired(Expired::Fields(removed, None));
+                    expired(Expired::Fields(removed, entry.key()));
                     if is_expired(next_field, now_ms) {
                         unfinished = true;
                         next_field = None;
@@ -618,7 +623,7 @@ impl ExclusiveShard<'_> {
             let entry = self.take(bucket);
             expired(match removed {
                 None => Expired::Key(entry),
-                Some(removed) => Expired::Fields(removed, Some(entry)),
+                Some(removed) => Expired::AllFields(removed, entry),
             });
             (refile, unfinished) = (None, false);
         }

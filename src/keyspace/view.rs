@@ -2,15 +2,22 @@
 //!
 //! A view is made by [`Keyspace::lock_keys`] and its siblings, which take all locks at once in the global
 //! order; nothing is locked later. Expired keys are invisible here even before the wheel reaches them. The
-//! view also tallies what the command did to keys, for the statistics. Knows nothing of arguments or replies.
+//! view also tallies what the command did to keys, for the statistics, and tells those whom it concerns (see
+//! `news`). Knows nothing of arguments or replies.
+
+mod news;
 
 use super::access::Access;
-use super::entry::{Entry, Value};
+use super::effects::Expiring;
+use super::entry::{Entry, Type, Value};
 use super::hash::KeyHash;
 use super::shard::{Counts, ExclusiveShard, Expired, Read, Shards, SharedShard, is_expired};
 use super::{Garbage, Keyspace};
+use crate::types::events::Class;
+use news::News;
 use smallvec::SmallVec;
 use std::cell::Cell;
+use std::ops::Range;
 
 /// Keys that are asked for from memory before the commands that name them run.
 pub const MAX_FETCHED_AHEAD: usize = 512;
@@ -77,23 +84,6 @@ enum Held<'a> {
     Many(Vec<Locked<'a>>),
 }
 
-/// Expired keys that a command met: rare, so the list is somewhere else.
-#[derive(Default)]
-struct Stale(Cell<Option<Box<StaleKeys>>>);
-
-/// Databases and keys in them.
-#[derive(Default)]
-struct StaleKeys(Vec<(usize, Box<[u8]>)>);
-
-impl Stale {
-    #[cold]
-    fn note(&self, db: usize, key: &[u8]) {
-        let mut list = self.0.take().unwrap_or_default();
-        list.0.push((db, key.into()));
-        self.0.set(Some(list));
-    }
-}
-
 /// Views are moved twice per command, which is cheap as long as it takes no call of `memcpy`.
 const _: () = assert!(size_of::<View<'_>>() <= 128 || cfg!(debug_assertions));
 
@@ -110,8 +100,7 @@ pub struct View<'a> {
     /// Whether reads count as accesses (CLIENT NO-TOUCH).
     pub touch: bool,
     pub tally: Tally,
-    /// Expired keys that were met; removed when the locks are gone.
-    stale: Stale,
+    news: News,
 }
 
 /// How keys are to be locked.
@@ -141,7 +130,8 @@ impl Keyspace {
             next_hint: Cell::new(0),
             touch: true,
             tally: Tally::default(),
-            stale: Stale::default(),
+            // Only now that the locks are held: who has become interested in their keys has done so before.
+            news: News::new(self.effects.interest()),
         }
     }
 
@@ -238,6 +228,13 @@ impl Guard<'_> {
         }
     }
 
+    fn mode(&self) -> Mode {
+        match self {
+            Guard::Shared(_) => Mode::Shared,
+            Guard::Exclusive(_) => Mode::Exclusive,
+        }
+    }
+
     fn counts(&self) -> Counts {
         match self {
             Guard::Shared(shard) => shard.counts(),
@@ -284,12 +281,22 @@ impl<'a> View<'a> {
     /// The entry of a key that has not expired, hash known.
     #[inline]
     fn live(&self, db: usize, key: &[u8], hash: KeyHash) -> Option<&Entry> {
-        let entry = self.guard(db, hash).find(key, hash)?;
+        let guard = self.guard(db, hash);
+        let entry = guard.find(key, hash)?;
         if is_expired(entry.deadline(), self.now_ms) {
-            self.stale.note(db, key);
+            self.news.met_expired(self.keyspace, db, key, guard.mode());
             return None;
         }
         Some(entry)
+    }
+
+    /// States that the command asked for a key that does not exist.
+    #[inline]
+    fn missed(&self, key: &[u8]) {
+        bump(&self.tally.misses);
+        if self.news.interest().in_events() {
+            self.news.missed(self.keyspace, self.db, key);
+        }
     }
 
     /// The entry of `key`: counts as a hit or a miss, and as an access.
@@ -303,7 +310,7 @@ impl<'a> View<'a> {
                     entry.set_access(entry.access().touched(self.now_ms));
                 }
             }
-            None => bump(&self.tally.misses),
+            None => self.missed(key),
         }
         found
     }
@@ -322,7 +329,10 @@ impl<'a> View<'a> {
     /// The entry of `key` without an access, but counted as a hit or a miss (EXISTS-like commands).
     pub fn probe(&self, key: &[u8]) -> Option<&Entry> {
         let found = self.peek(key);
-        bump(if found.is_some() { &self.tally.hits } else { &self.tally.misses });
+        match found {
+            Some(_) => bump(&self.tally.hits),
+            None => self.missed(key),
+        }
         found
     }
 
@@ -332,7 +342,7 @@ impl<'a> View<'a> {
         let (db, now_ms, hash) = (self.db, self.now_ms, self.hash(key));
         let entry = exclusive(&mut self.held, db, hash).find_mut(key, hash)?;
         if is_expired(entry.deadline(), now_ms) {
-            self.stale.note(db, key);
+            self.news.met_expired(self.keyspace, db, key, Mode::Exclusive);
             return None;
         }
         if self.touch {
@@ -347,15 +357,19 @@ impl<'a> View<'a> {
     pub fn update_fields(&mut self, key: &[u8]) -> Option<&mut Entry> {
         let (db, now_ms, hash) = (self.db, self.now_ms, self.hash(key));
         let shard = exclusive(&mut self.held, db, hash);
-        let fields = &self.tally.expired_fields;
-        let mut count = |expired| {
-            if let Expired::Fields(removed, _) = expired {
-                fields.set(fields.get() + removed as u32);
-            }
+        let (fields, news, keyspace) = (&self.tally.expired_fields, &self.news, self.keyspace);
+        let mut tell = |expired: Expired| {
+            let (removed, what) = match expired {
+                Expired::Key(_) => return,
+                Expired::Fields(removed, _) => (removed, Expiring::Fields),
+                Expired::AllFields(removed, _) => (removed, Expiring::AllFields),
+            };
+            fields.set(fields.get() + removed as u32);
+            news.expired(keyspace, db, key, what);
         };
-        let entry = shard.find_fresh(key, hash, now_ms, &mut count)?;
+        let entry = shard.find_fresh(key, hash, now_ms, &mut tell)?;
         if is_expired(entry.deadline(), now_ms) {
-            self.stale.note(db, key);
+            self.news.met_expired(self.keyspace, db, key, Mode::Exclusive);
             return None;
         }
         if self.touch {
@@ -394,6 +408,7 @@ impl<'a> View<'a> {
                 Deadline::Clear | Deadline::Keep => None,
             };
             shard.insert(Entry::new(key, value, deadline, Access::created(now_ms)), hash);
+            self.created(db, key);
             return;
         };
         let mut access = entry.access();
@@ -415,13 +430,55 @@ impl<'a> View<'a> {
         }
         if expired {
             bump(&self.tally.expired);
+            self.news.replaced_expired(self.keyspace, db, key);
+            self.created(db, key);
+        }
+    }
+
+    /// As [`View::set`], for a value that has nothing to do with the one before: tells that it was overwritten.
+    #[inline]
+    pub fn overwrite(&mut self, key: &[u8], value: Value<'_>, deadline: Deadline) {
+        if self.is_unobserved() {
+            self.set(key, value, deadline);
+        } else {
+            self.overwrite_observed(key, value, deadline);
+        }
+    }
+
+    #[cold]
+    fn overwrite_observed(&mut self, key: &[u8], value: Value<'_>, deadline: Deadline) {
+        let before = self.peek(key).map(Entry::value_type);
+        self.set(key, value, deadline);
+        let after = self.peek(key).map(Entry::value_type);
+        if let (Some(before), Some(after)) = (before, after) {
+            self.overwritten(self.db, key, before, after);
+        }
+    }
+
+    /// States that the value of a key, of type `before`, was replaced by one of type `after`.
+    pub fn overwritten(&self, db: usize, key: &[u8], before: Type, after: Type) {
+        self.event_in(db, Class::OVERWRITTEN, "overwritten", key);
+        if before != after {
+            self.event_in(db, Class::TYPE_CHANGED, "type_changed", key);
         }
     }
 
     /// Puts an entry into a locked database. Returns the one with the same key whose place it took.
     pub fn insert_in(&mut self, db: usize, entry: Entry) -> Option<Entry> {
         let hash = self.keyspace.hash(entry.key());
-        self.exclusive(db, hash).replace(entry, hash)
+        let key: SmallVec<[u8; 64]> = if self.is_unobserved() { SmallVec::new() } else { entry.key().into() };
+        let now_ms = self.now_ms;
+        let old = self.exclusive(db, hash).replace(entry, hash);
+        let (old, expired) = match old {
+            Some(old) if is_expired(old.deadline(), now_ms) => (None, Some(old)),
+            old => (old, None),
+        };
+        if let Some(expired) = expired {
+            bump(&self.tally.expired);
+            self.news.replaced_expired(self.keyspace, db, expired.key());
+        }
+        self.created(db, &key);
+        old
     }
 
     /// Takes `key` out of a locked database.
@@ -431,6 +488,7 @@ impl<'a> View<'a> {
         let entry = self.exclusive(db, hash).remove(key, hash)?;
         if is_expired(entry.deadline(), now_ms) {
             bump(&self.tally.expired);
+            self.news.replaced_expired(self.keyspace, db, key);
             return None;
         }
         Some(entry)
@@ -495,11 +553,13 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Empties a locked database.
-    pub fn flush(&mut self, db: usize) -> Garbage {
+    /// Empties databases, as far as they are locked: others were never used.
+    pub fn flush(&mut self, databases: Range<usize>) -> Garbage {
+        let list: SmallVec<[usize; 16]> = databases.clone().collect();
+        self.tell_flush(&list);
         let mut tables = Vec::new();
         if let Held::Many(all) = &mut self.held {
-            for locked in all.iter_mut().filter(|locked| locked.place.0 == db as u32) {
+            for locked in all.iter_mut().filter(|locked| databases.contains(&(locked.place.0 as usize))) {
                 match &mut locked.guard {
                     Guard::Exclusive(shard) => tables.push(shard.clear()),
                     Guard::Shared(_) => panic!("a flush needs exclusive locks"),
@@ -514,6 +574,7 @@ impl<'a> View<'a> {
         if a == b {
             return;
         }
+        let databases = (a, b);
         let Held::Many(all) = &mut self.held else { unlocked() };
         let first = |db: usize| all.partition_point(|locked| locked.place.0 < db as u32);
         let (a, b) = (first(a.min(b)), first(a.max(b)));
@@ -524,6 +585,7 @@ impl<'a> View<'a> {
                 _ => panic!("swapping needs exclusive locks"),
             }
         }
+        self.tell_swap(databases.0, databases.1);
     }
 
     /// Whether a command that wants just this key of this database, in this mode, has its lock here.
@@ -541,14 +603,10 @@ impl<'a> View<'a> {
         self.next_hint.set(0);
     }
 
-    /// Releases the locks, then removes the expired keys that were met. Returns the tally.
+    /// Releases the locks, then does what was left for the end (see `news`). Returns the tally.
     #[inline]
     pub fn finish(&mut self) -> &Tally {
-        self.held = Held::Nothing;
-        if let Some(stale) = self.stale.0.take() {
-            let removed = self.keyspace.remove_expired(&stale.0, self.now_ms);
-            self.tally.expired.set(self.tally.expired.get() + removed);
-        }
+        self.unlock();
         &self.tally
     }
 }
@@ -576,20 +634,6 @@ fn unlocked() -> ! {
 }
 
 impl Keyspace {
-    #[cold]
-    fn remove_expired(&self, keys: &[(usize, Box<[u8]>)], now_ms: i64) -> u32 {
-        let mut removed = 0;
-        for (db, key) in keys {
-            let hash = self.hash(key);
-            let mut shard = self.exclusive(self.shards(*db), hash.shard as usize);
-            if shard.find(key, hash).is_some_and(|entry| is_expired(entry.deadline(), now_ms)) {
-                shard.remove(key, hash);
-                removed += 1;
-            }
-        }
-        removed
-    }
-
     /// The shards of a database for walks that take one at a time.
     pub(super) fn exclusive<'a>(&'a self, shards: &'a Shards, index: usize) -> ExclusiveShard<'a> {
         shards.exclusive(index, &self.common)

@@ -1,6 +1,7 @@
 //! Pure data structures and algorithms: they know nothing of commands, sockets or the keyspace.
 
 pub mod bits;
+pub mod events;
 pub mod field;
 pub mod geo;
 pub mod glob;

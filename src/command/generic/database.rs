@@ -67,11 +67,9 @@ fn flush(call: &mut Call<'_, '_>, databases: std::ops::Range<usize>) -> Result<(
         return Err(Error::Syntax);
     }
     call.args.finish()?;
-    for db in databases {
-        let garbage = call.keys.flush(db);
-        call.keys.changed(garbage.len() as u64);
-        free_garbage(garbage);
-    }
+    let garbage = call.keys.flush(databases);
+    call.keys.changed(garbage.len() as u64);
+    free_garbage(garbage);
     call.out.ok();
     Ok(())
 }

@@ -1,0 +1,279 @@
+//! Effects: what others must learn of a change to a key, told in one place.
+//!
+//! Whoever changes keys (a command through its [`View`](super::View), a reaper, the removal of an expired key that
+//! was met) states what happened while it still holds the lock of the key's shard, and it is told at once to
+//! those who want to know: events are published, and observers (watched keys, blocked clients, client-side caches)
+//! hear which key was modified. So the order in which everybody learns of one key's changes is the order in
+//! which they happened.
+//!
+//! Mostly nobody wants to know anything, and then all of this costs one test of a register: a view loads the
+//! [`Interest`] once, when it has its locks. That is enough because whoever becomes interested in a key
+//! registers *while holding the lock of the key's shard* (a shared one will do) and calls [`Effects::enter`]
+//! before releasing it: a later writer of the key sees the interest, since its lock comes after that one; an earlier
+//! one was done before. Interest in keys as such, not in one (events, prefixes), takes effect with the next view.
+//!
+//! Lock order: observers and publishers are called under locks of shards, so they may take leaf locks only and
+//! must not wait for anything. Knows nothing of commands, clients, channels or replies.
+
+use super::hash::KeyHash;
+use crate::types::events::Class;
+use crossbeam_utils::CachePadded;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+/// Somebody's identity as far as effects are concerned: the number of the client whose command changes keys, 0 if
+/// it is nobody's (expiry).
+pub type Actor = u64;
+
+/// A key was modified: created, changed, removed, or what it was renamed or moved to.
+#[derive(Clone, Copy, Debug)]
+pub struct Change<'a> {
+    pub db: usize,
+    pub key: &'a [u8],
+    pub hash: KeyHash,
+    pub by: Actor,
+}
+
+/// A key in a database.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct Place {
+    pub db: usize,
+    pub key: Box<[u8]>,
+}
+
+/// All keys of a database have changed, or are going to while its locks are held.
+#[derive(Clone, Copy)]
+pub struct MassChange<'a> {
+    /// The databases concerned.
+    pub databases: &'a [usize],
+    /// Whether every database is concerned.
+    pub all: bool,
+    /// Whether a key is, or was before, in a database that is concerned: what is neither has not changed.
+    pub concerns: &'a dyn Fn(usize, &[u8]) -> bool,
+    pub by: Actor,
+}
+
+/// Who may want to know of modified keys.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Party {
+    /// WATCH.
+    Watchers,
+    /// Blocked clients.
+    Waiters,
+    /// Client-side caches.
+    Tracking,
+}
+
+impl Party {
+    pub const ALL: [Party; 3] = [Party::Watchers, Party::Waiters, Party::Tracking];
+
+    const fn bit(self) -> u8 {
+        EVENTS << (1 + self as u8)
+    }
+
+    /// Where the party's count stands in [`Effects::counts`].
+    const fn shift(self) -> u32 {
+        COUNT_BITS * self as u32
+    }
+}
+
+/// One party that observes changes. All methods are called while the shards of the keys are locked exclusively.
+pub trait Observer: Send + Sync {
+    /// A key was modified. Returns whether the observer wants to hear of the key once more when the command (or
+    /// the whole transaction) is done: then the view lists it.
+    fn modified(&self, change: &Change<'_>) -> bool;
+
+    /// Databases were emptied, or their contents exchanged. What has to be looked at when the command is done goes
+    /// to `list`.
+    fn all_modified(&self, change: &MassChange<'_>, list: &mut Vec<Place>);
+
+    /// A key that `modified` wanted listed has expired in nobody's command: there is no view to list it.
+    fn expired(&self, change: &Change<'_>);
+
+    /// The command is done: these are the keys that `modified` wanted listed, in order, some maybe twice. Not
+    /// called for [`Party::Waiters`]: they are served by [`View::take_listed`](super::View::take_listed). Called
+    /// when the locks are released, before the command's reply is sent.
+    fn settled(&self, by: Actor, listed: &[Place]);
+}
+
+/// Whom events are given to.
+pub trait Publisher: Send + Sync {
+    /// Something of this class happened to a key. `classes` are those that are to be published, this one among
+    /// them, and where.
+    fn publish(&self, classes: Class, db: usize, event: &str, key: &[u8]);
+}
+
+/// Events are published.
+const EVENTS: u8 = 1;
+
+/// Bits of each party's count, which so goes beyond a million: no process has as many connections.
+const COUNT_BITS: u32 = 20;
+
+/// Where the count ends and the flag stands that events are published.
+const EVENTS_FLAG: u64 = 1 << 60;
+
+/// Who wants to know, as of one instant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Interest(u8);
+
+impl Interest {
+    /// As a number, which [`Interest::from_bits`] understands.
+    #[inline]
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+
+    #[inline]
+    pub const fn from_bits(bits: u8) -> Interest {
+        Interest(bits)
+    }
+
+    #[inline]
+    pub fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether events are published.
+    #[inline]
+    pub fn in_events(self) -> bool {
+        self.0 & EVENTS != 0
+    }
+
+    #[inline]
+    pub fn of(self, party: Party) -> bool {
+        self.0 & party.bit() != 0
+    }
+
+    #[cold]
+    fn from_counts(counts: u64) -> Interest {
+        let mut bits = if counts & EVENTS_FLAG != 0 { EVENTS } else { 0 };
+        for party in Party::ALL {
+            if (counts >> party.shift()) & ((1 << COUNT_BITS) - 1) != 0 {
+                bits |= party.bit();
+            }
+        }
+        Interest(bits)
+    }
+}
+
+/// Who wants to know what. See the module's head.
+#[derive(Default)]
+pub struct Effects {
+    /// How many members each party has, and [`EVENTS_FLAG`], in one word: the hot path loads and tests it.
+    counts: CachePadded<AtomicU64>,
+    /// The classes of events that are published.
+    classes: AtomicU32,
+    observers: [OnceLock<Arc<dyn Observer>>; Party::ALL.len()],
+    publisher: OnceLock<Arc<dyn Publisher>>,
+}
+
+impl Effects {
+    /// Sets who is told of changes on behalf of a party. The first who is set stays.
+    pub fn set_observer(&self, party: Party, observer: Arc<dyn Observer>) {
+        let _ = self.observers[party as usize].set(observer);
+    }
+
+    /// Sets who publishes events. The first who is set stays.
+    pub fn set_publisher(&self, publisher: Arc<dyn Publisher>) {
+        let _ = self.publisher.set(publisher);
+    }
+
+    /// Chooses the classes of events that are published, and where.
+    pub fn set_classes(&self, classes: Class) {
+        self.classes.store(classes.bits(), Ordering::Relaxed);
+        if classes.intersects(Class::KEYSPACE | Class::KEYEVENT) {
+            self.counts.fetch_or(EVENTS_FLAG, Ordering::Relaxed);
+        } else {
+            self.counts.fetch_and(!EVENTS_FLAG, Ordering::Relaxed);
+        }
+    }
+
+    /// A party has a member more (a client, or whatever the party counts). Who is interested in a key calls this
+    /// before it releases the lock of the key's shard.
+    #[inline]
+    pub fn enter(&self, party: Party) {
+        self.counts.fetch_add(1 << party.shift(), Ordering::Relaxed);
+    }
+
+    /// A member that entered leaves.
+    #[inline]
+    pub fn leave(&self, party: Party) {
+        self.counts.fetch_sub(1 << party.shift(), Ordering::Relaxed);
+    }
+
+    /// Who wants to know, for somebody who holds the locks of all keys that it is going to change.
+    #[inline]
+    pub fn interest(&self) -> Interest {
+        match self.counts.load(Ordering::Relaxed) {
+            0 => Interest::default(),
+            counts => Interest::from_counts(counts),
+        }
+    }
+
+    /// Publishes an event if its class is published.
+    pub(super) fn publish(&self, class: Class, db: usize, event: &str, key: &[u8]) {
+        let classes = Class::from_bits(self.classes.load(Ordering::Relaxed));
+        if classes.intersects(class)
+            && let Some(publisher) = self.publisher.get()
+        {
+            publisher.publish(classes, db, event, key);
+        }
+    }
+
+    /// The observer of a party.
+    pub(super) fn observer(&self, party: Party) -> Option<&dyn Observer> {
+        self.observers[party as usize].get().map(|observer| &**observer)
+    }
+
+    /// The interested parties with their observers.
+    pub(super) fn observers(&self, interest: Interest) -> impl Iterator<Item = (Party, &dyn Observer)> {
+        let parties = Party::ALL.into_iter().filter(move |party| interest.of(*party));
+        parties.filter_map(|party| self.observer(party).map(|observer| (party, observer)))
+    }
+
+    /// States what expiry has done to a key whose shard the caller has locked, without a view.
+    #[inline]
+    pub(super) fn expired(&self, what: Expiring, db: usize, key: &[u8], hash: impl FnOnce() -> KeyHash) {
+        let interest = self.interest();
+        if !interest.is_none() {
+            self.tell_expired(interest, what, db, key, hash());
+        }
+    }
+
+    #[cold]
+    fn tell_expired(&self, interest: Interest, what: Expiring, db: usize, key: &[u8], hash: KeyHash) {
+        if interest.in_events() {
+            for (class, event) in what.events() {
+                self.publish(*class, db, event, key);
+            }
+        }
+        let change = Change { db, key, hash, by: 0 };
+        for (_, observer) in self.observers(interest) {
+            if observer.modified(&change) {
+                observer.expired(&change);
+            }
+        }
+    }
+}
+
+/// What expiry does to a key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Expiring {
+    /// Removes it.
+    Key,
+    /// Removes fields of its hash.
+    Fields,
+    /// Removes the last fields of its hash, and so the key.
+    AllFields,
+}
+
+impl Expiring {
+    /// The events, in order.
+    pub(super) fn events(self) -> &'static [(Class, &'static str)] {
+        match self {
+            Expiring::Key => &[(Class::EXPIRED, "expired")],
+            Expiring::Fields => &[(Class::HASH, "hexpired")],
+            Expiring::AllFields => &[(Class::HASH, "hexpired"), (Class::GENERIC, "del")],
+        }
+    }
+}
