@@ -29,6 +29,9 @@ impl Proto {
 /// element of a vectored write.
 const SHARE_FROM_BYTES: usize = 16 * 1024;
 
+/// The same for what goes to many and may wait long in some queues, where a copy for each is memory, too.
+const SHARE_RAW_FROM_BYTES: usize = 1024;
+
 /// A reply buffer: bytes, with large shared chunks that belong between them.
 #[derive(Default)]
 pub struct Reply {
@@ -129,6 +132,29 @@ impl Reply {
         self.buf.extend_from_slice(bytes);
     }
 
+    /// Appends bytes in wire form that go to many, and shares them unless that costs more than copying.
+    pub fn raw_shared(&mut self, bytes: &Bytes) {
+        if bytes.len() < SHARE_RAW_FROM_BYTES {
+            return self.raw(bytes);
+        }
+        self.attach(bytes.clone());
+    }
+
+    /// Appends what `other` holds, and shares its chunks.
+    pub fn append(&mut self, other: &Reply) {
+        for part in other.parts() {
+            match part {
+                Part::Copied(bytes) => self.raw(bytes),
+                Part::Chunk(chunk) => self.attach(chunk.clone()),
+            }
+        }
+    }
+
+    fn attach(&mut self, chunk: Bytes) {
+        self.chunk_bytes += chunk.len();
+        self.chunks.push((self.buf.len(), chunk));
+    }
+
     #[inline]
     fn header(&mut self, kind: u8, n: i64) {
         // Most lengths have one or two digits, which need no loop.
@@ -197,8 +223,7 @@ impl Reply {
             return self.bulk(data);
         }
         self.header(b'$', data.len() as i64);
-        self.chunk_bytes += data.len();
-        self.chunks.push((self.buf.len(), data.clone()));
+        self.attach(data.clone());
         self.buf.extend_from_slice(b"\r\n");
     }
 

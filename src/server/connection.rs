@@ -133,6 +133,7 @@ impl Connection {
         .await;
         connection.serve().await;
         connection.worker.server.clients.remove(client.id);
+        client.mailbox.close();
         let _ = connection.stream.shutdown().await;
         drop(connection);
         memory::publish();
@@ -157,13 +158,15 @@ impl Connection {
                     let server = self.worker.server.clone();
                     let client = self.session.client.clone();
                     client.paused.store(true, Ordering::Relaxed);
-                    unless_killed(&client, Box::pin(server.pause.wait(is_write))).await;
+                    let waited = self.attend(Box::pin(server.pause.wait(is_write))).await;
                     client.paused.store(false, Ordering::Relaxed);
+                    if waited.is_none() {
+                        return;
+                    }
                 }
                 Step::AwaitShutdown => {
                     let server = self.worker.server.clone();
-                    let client = self.session.client.clone();
-                    if unless_killed(&client, Box::pin(server.shutdown.settled())).await != Some(false) {
+                    if self.attend(Box::pin(server.shutdown.settled())).await != Some(false) {
                         return;
                     }
                     let mut reply = Reply::new(self.session.proto);
@@ -181,12 +184,10 @@ impl Connection {
             return Poll::Ready(Ok(Step::Close));
         }
         let ends = self.closing || self.worker.server.shutdown.is_stopping();
-        if !self.output.is_empty() {
-            match self.send_output(cx) {
-                Poll::Ready(sent) => sent?,
-                Poll::Pending if ends || self.output.bytes() >= MAX_WAITING_BYTES => return Poll::Pending,
-                Poll::Pending => {}
-            }
+        match self.poll_output(cx) {
+            Poll::Ready(sent) => sent?,
+            Poll::Pending if ends || self.output.bytes() >= MAX_WAITING_BYTES => return Poll::Pending,
+            Poll::Pending => {}
         }
         if ends {
             return Poll::Ready(Ok(Step::Close));
@@ -228,7 +229,40 @@ impl Connection {
             }
             self.publish();
         }
+        if self.session.client.has_overflowed() {
+            self.refuse_output(self.session.client.waiting_bytes());
+        }
         self.session.client.is_killed()
+    }
+
+    /// Sends what waits, mail included; ready when nothing is left.
+    #[inline]
+    fn poll_output(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.session.client.mailbox.has_mail() && !self.closing {
+            let worker = self.worker.clone();
+            let out = &mut worker.scratch.borrow_mut().out;
+            let sent = self.flush(cx, out);
+            out.clear(KEEP_REPLY_BYTES);
+            self.publish();
+            sent?;
+        }
+        if self.output.is_empty() { Poll::Ready(Ok(())) } else { self.send_output(cx) }
+    }
+
+    /// Waits for `future` while mail is delivered and output is sent. `None`: the connection has to close.
+    async fn attend<F: Future>(&mut self, future: F) -> Option<F::Output> {
+        let mut future = std::pin::pin!(future);
+        poll_fn(|cx| {
+            if self.session.client.has_signals() && self.obey_signals() {
+                return Poll::Ready(None);
+            }
+            if let Poll::Ready(Err(error)) = self.poll_output(cx) {
+                tracing::debug!("Writing to client: {error}");
+                return Poll::Ready(None);
+            }
+            future.as_mut().poll(cx).map(Some)
+        })
+        .await
     }
 
     /// Sends replies that wait; ready when there are none left.
@@ -405,12 +439,14 @@ impl Connection {
             for index in 0..batch.len() {
                 let (request, resolved, keys) = batch.get(index, buf, large);
                 let following = batch.following(index);
+                // What was sent to the client before this command comes before its reply.
+                self.collect_mail(out);
                 let flow = dispatcher.run(&mut self.session, out, request, resolved, keys, following);
                 if let Flow::Paused { is_write } = flow {
                     let args = request.iter().map(Bytes::copy_from_slice).collect();
                     self.deferred = Some(Deferred { args, is_write });
                     self.put_back(&buf[batch.end(index)..]);
-                    self.flush(cx, &scratch.out)?;
+                    self.flush(cx, &mut scratch.out)?;
                     return Ok(Step::AwaitPause { is_write });
                 }
                 if self.session.next != Next::Continue {
@@ -446,7 +482,7 @@ impl Connection {
                     if self.remainder.len() > settings.query_limit_bytes {
                         return Ok(self.refuse_query(self.remainder.len()));
                     }
-                    self.flush(cx, &scratch.out)?;
+                    self.flush(cx, &mut scratch.out)?;
                     return Ok(Step::Continue { more: false });
                 }
                 Found::Large(total_bytes) => {
@@ -458,7 +494,7 @@ impl Connection {
                     data.extend_from_slice(&buf[position..]);
                     debug_assert!(data.len() < total_bytes && total_bytes > LARGE_ARG_FROM_BYTES);
                     self.receiving = Some(Receiving { data, total_bytes });
-                    self.flush(cx, &scratch.out)?;
+                    self.flush(cx, &mut scratch.out)?;
                     return Ok(Step::Continue { more: false });
                 }
                 Found::Broken(error) => {
@@ -466,7 +502,7 @@ impl Connection {
                     out.error([b"ERR Protocol error: ".as_slice(), &error.message()].concat());
                     tracing::debug!("Protocol error ({error}) from client id={}", self.session.client.id);
                     self.closing = true;
-                    self.flush(cx, &scratch.out)?;
+                    self.flush(cx, &mut scratch.out)?;
                     return Ok(Step::Continue { more: false });
                 }
             }
@@ -513,6 +549,7 @@ impl Connection {
         let resolved = dispatch::resolve(request);
         let mut keys = Vec::new();
         dispatch::hash_keys(&worker.server, resolved, request, &mut keys);
+        self.collect_mail(&mut scratch.out);
         let mut dispatcher = Dispatcher::new(&worker.server, worker.id, &worker.clock, unix_ms());
         match dispatcher.run(
             &mut self.session,
@@ -537,20 +574,30 @@ impl Connection {
             Next::CloseNow => return Ok(Step::Close),
             Next::CloseAfterReply => {
                 self.closing = true;
-                self.flush(cx, &scratch.out)?;
+                self.flush(cx, &mut scratch.out)?;
             }
             Next::AwaitShutdown => {
-                self.flush(cx, &scratch.out)?;
+                self.flush(cx, &mut scratch.out)?;
                 return Ok(Step::AwaitShutdown);
             }
-            Next::Continue => self.flush(cx, &scratch.out)?,
+            Next::Continue => self.flush(cx, &mut scratch.out)?,
         }
         Ok(Step::Continue { more: false })
     }
 
-    /// Sends the worker's reply buffer; what the socket does not take is queued.
+    /// Appends what others have sent to the client.
     #[inline]
-    fn flush(&mut self, cx: &mut Context<'_>, out: &Reply) -> io::Result<()> {
+    fn collect_mail(&self, out: &mut Reply) {
+        let mailbox = &self.session.client.mailbox;
+        if mailbox.has_mail() {
+            mailbox.empty_into(out);
+        }
+    }
+
+    /// Sends the worker's reply buffer and the mail; what the socket does not take is queued.
+    #[inline]
+    fn flush(&mut self, cx: &mut Context<'_>, out: &mut Reply) -> io::Result<()> {
+        self.collect_mail(out);
         if out.is_empty() {
             return Ok(());
         }
@@ -565,9 +612,12 @@ impl Connection {
 
     #[inline]
     fn output_exceeds(&self, out: &Reply, settings: Settings) -> bool {
-        settings.output_hard_bytes != 0
-            && self.session.client.output_beyond_buffer(out.len() + self.output.bytes())
-                > settings.output_hard_bytes
+        let hard_bytes = match self.session.is_subscriber {
+            false => settings.normal_hard_bytes,
+            true => settings.pubsub_hard_bytes,
+        };
+        hard_bytes != 0
+            && self.session.client.output_beyond_buffer(out.len() + self.output.bytes()) > hard_bytes
     }
 
     /// A turn replies this many bytes.
@@ -646,16 +696,4 @@ impl Connection {
 /// Adds to a number that only this connection's task writes.
 fn add(cell: &std::sync::atomic::AtomicU64, n: u64) {
     cell.store(cell.load(Ordering::Relaxed) + n, Ordering::Relaxed);
-}
-
-/// Waits for `future`, or until the connection is killed.
-async fn unless_killed<F: Future>(client: &Client, future: F) -> Option<F::Output> {
-    let mut future = std::pin::pin!(future);
-    poll_fn(|cx| {
-        if client.is_killed() {
-            return Poll::Ready(None);
-        }
-        future.as_mut().poll(cx).map(Some)
-    })
-    .await
 }

@@ -47,7 +47,7 @@ impl Housekeeping {
                 client.kill();
             } else if exceeds_soft_limit(client, &limits, now_ms) {
                 server.counters.housekeeping.output_buffer_disconnections.add(1);
-                let (id, bytes) = (client.id, client.output_bytes.load(Relaxed));
+                let (id, bytes) = (client.id, client.waiting_bytes());
                 tracing::warn!("Client id={id} omem={bytes} closed for overcoming of output buffer limits.");
                 server.clients.kill(client);
             } else {
@@ -80,7 +80,7 @@ pub fn output_limit(limits: &OutputLimits, class: ClientClass) -> OutputLimit {
 /// Whether the client's output has been over its soft limit for too long.
 fn exceeds_soft_limit(client: &Client, limits: &OutputLimits, now_ms: i64) -> bool {
     let limit = output_limit(limits, client.class());
-    let waiting = client.output_beyond_buffer(client.output_bytes.load(Relaxed));
+    let waiting = client.output_beyond_buffer(client.waiting_bytes());
     if limit.soft_bytes == 0 || waiting as u64 <= limit.soft_bytes {
         client.over_soft_limit_since_ms.store(0, Relaxed);
         return false;

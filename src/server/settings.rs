@@ -11,8 +11,9 @@ pub struct Settings {
     pub max_bulk_bytes: i64,
     /// `client-query-buffer-limit`, bytes.
     pub query_limit_bytes: usize,
-    /// `client-output-buffer-limit normal`, bytes; 0 is none.
-    pub output_hard_bytes: usize,
+    /// `client-output-buffer-limit normal` and `pubsub`, bytes; 0 is none.
+    pub normal_hard_bytes: usize,
+    pub pubsub_hard_bytes: usize,
     /// `maxmemory-clients`, bytes.
     pub clients_limit_bytes: Option<usize>,
 }
@@ -34,13 +35,14 @@ impl CachedSettings {
     #[cold]
     fn refresh(&self, config: &Config) -> Settings {
         let generation = config.generation();
-        let normal = config.client_output_buffer_limit().normal;
+        let limits = config.client_output_buffer_limit();
         let settings = Settings {
             generation,
             max_bulk_bytes: config.proto_max_bulk_len() as i64,
             // Positions within the buffer are kept in 32 bits.
             query_limit_bytes: (config.client_query_buffer_limit() as usize).min(u32::MAX as usize),
-            output_hard_bytes: normal.hard_bytes as usize,
+            normal_hard_bytes: limits.normal.hard_bytes as usize,
+            pubsub_hard_bytes: limits.pubsub.hard_bytes as usize,
             clients_limit_bytes: config.max_client_bytes(),
         };
         self.0.set(Some(settings));

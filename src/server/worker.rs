@@ -6,7 +6,7 @@ use super::stream::Accepted;
 use crate::memory;
 use crate::resp::reply::Reply;
 use crate::state::counters::WorkerTotals;
-use crate::state::{Client, Server};
+use crate::state::{Client, Server, wake};
 use bytes::Bytes;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -85,6 +85,7 @@ async fn serve(id: usize, server: Arc<Server>, mut assignments: mpsc::UnboundedR
         settings: CachedSettings::default(),
     });
     tokio::task::spawn_local(publish_memory());
+    tokio::task::spawn_local(wake::rounds());
     let mut connections = tokio::task::JoinSet::new();
     loop {
         tokio::select! {

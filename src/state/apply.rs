@@ -2,7 +2,7 @@
 //!
 //! Most directives are read where they matter, each time; this is for the others.
 
-use super::Server;
+use super::{Server, clients};
 use crate::config::choice::{EvictionPolicy, LogLevel};
 use crate::config::{Change, Id};
 use crate::keyspace::access;
@@ -32,6 +32,8 @@ impl Server {
         access::configure(lfu, self.config.lfu_log_factor() as u32, self.config.lfu_decay_time() as u32);
         self.counters.track_latency.store(self.config.latency_tracking(), Ordering::Relaxed);
         self.slowlog.set_max_len(self.config.slowlog_max_len() as usize);
+        let limits = self.config.client_output_buffer_limit();
+        clients::set_output_limits(limits.normal.hard_bytes as usize, limits.pubsub.hard_bytes as usize);
     }
 
     /// Does what CONFIG SET's change of one directive asks for. The configuration holds the new value already.

@@ -4,7 +4,10 @@
 //! A connection writes its record after each turn with plain relaxed stores; others only read it, or raise
 //! its kill flag and wake it.
 
+use super::mailbox::{Mailbox, Put};
 use super::waiters::Waiter;
+use super::wake;
+use crate::resp::reply::{Proto, Reply};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -36,6 +39,18 @@ pub const MIN_REPLY_BUFFER_BYTES: usize = 1024;
 const KILL: u8 = 1;
 /// The connection has to give back buffers that it does not need.
 const TRIM: u8 = 2;
+/// More was put in the mailbox than the output limit allows: the connection has to close, and say why.
+const OVERFLOW: u8 = 4;
+
+/// The hard output limits of normal and of subscribed clients, bytes; 0 is none. One server per process.
+static NORMAL_LIMIT_BYTES: AtomicUsize = AtomicUsize::new(0);
+static PUBSUB_LIMIT_BYTES: AtomicUsize = AtomicUsize::new(0);
+
+/// Sets the hard output limits that mailboxes keep to, bytes; 0 is none.
+pub fn set_output_limits(normal_bytes: usize, pubsub_bytes: usize) {
+    NORMAL_LIMIT_BYTES.store(normal_bytes, Ordering::Relaxed);
+    PUBSUB_LIMIT_BYTES.store(pubsub_bytes, Ordering::Relaxed);
+}
 
 /// What a client said of itself.
 #[derive(Clone, Default, Debug)]
@@ -68,6 +83,8 @@ pub struct Client {
     pub paused: AtomicBool,
     /// What it waits for in a blocking command.
     waiter: Mutex<Option<Arc<Waiter>>>,
+    /// The client has subscriptions.
+    pub is_subscriber: AtomicBool,
     /// Unix milliseconds of the last command.
     pub last_active_ms: AtomicI64,
     /// Number of the last command in the table, `u32::MAX` if there was none.
@@ -91,7 +108,9 @@ pub struct Client {
     pub total_in_bytes: AtomicU64,
     pub total_out_bytes: AtomicU64,
     pub total_commands: AtomicU64,
-    /// [`KILL`] and [`TRIM`].
+    /// What others have for the client; see [`Client::send`].
+    pub mailbox: Mailbox,
+    /// [`KILL`], [`TRIM`] and [`OVERFLOW`].
     signals: AtomicU8,
     /// Wakes the connection's task, to look at its flags. A task's waker never changes.
     waker: OnceLock<Waker>,
@@ -117,6 +136,7 @@ impl Client {
             no_touch: AtomicBool::new(false),
             paused: AtomicBool::new(false),
             waiter: Mutex::new(None),
+            is_subscriber: AtomicBool::new(false),
             last_active_ms: AtomicI64::new(now_ms),
             last_command: AtomicU32::new(u32::MAX),
             query_bytes: AtomicUsize::new(0),
@@ -132,6 +152,7 @@ impl Client {
             total_in_bytes: AtomicU64::new(0),
             total_out_bytes: AtomicU64::new(0),
             total_commands: AtomicU64::new(0),
+            mailbox: Mailbox::default(),
             signals: AtomicU8::new(0),
             waker: OnceLock::new(),
         }
@@ -172,16 +193,64 @@ impl Client {
         self.paused.load(Ordering::Relaxed) || self.waiter.lock().is_some()
     }
 
-    /// The connection's class. So far all clients are normal ones: the others come with replication and
-    /// publishing.
+    /// The connection's class. So far there are no replicas: they come with replication.
     pub fn class(&self) -> ClientClass {
-        ClientClass::Normal
+        if self.is_subscriber.load(Ordering::Relaxed) { ClientClass::Pubsub } else { ClientClass::Normal }
     }
 
     /// Asks the connection to close. Replies that wait are not delivered.
     pub fn kill(&self) {
         self.signals.fetch_or(KILL, Ordering::AcqRel);
         self.wake();
+    }
+
+    /// Has the connection send what `write` writes, behind what others have sent it before and before the reply to
+    /// any command that has not begun. False if the connection is being closed, or has to be because of this: its
+    /// client takes less than is sent to it.
+    ///
+    /// May be called by any thread and under any lock, but `write` must not lock anything. The connection is woken
+    /// at the end of the round (see [`wake`]).
+    pub fn send(&self, write: impl FnOnce(&mut Reply)) -> bool {
+        if self.is_killed() {
+            return false;
+        }
+        let proto = if self.resp.load(Ordering::Relaxed) == 3 { Proto::Resp3 } else { Proto::Resp2 };
+        match self.mailbox.put(proto, write) {
+            Put::Added => {}
+            Put::Wake => {
+                if let Some(waker) = self.waker.get() {
+                    wake::soon(waker);
+                }
+            }
+            Put::Closed => return false,
+        }
+        let limit = match self.class() {
+            ClientClass::Pubsub => &PUBSUB_LIMIT_BYTES,
+            ClientClass::Normal | ClientClass::Replica => &NORMAL_LIMIT_BYTES,
+        };
+        let limit = limit.load(Ordering::Relaxed);
+        if limit != 0 && self.output_beyond_buffer(self.waiting_bytes()) > limit {
+            self.mailbox.close();
+            self.signals.fetch_or(OVERFLOW | KILL, Ordering::AcqRel);
+            self.wake();
+            return false;
+        }
+        true
+    }
+
+    /// Bytes that wait to be sent: in the output queue and in the mailbox.
+    pub fn waiting_bytes(&self) -> usize {
+        self.output_bytes.load(Ordering::Relaxed) + self.mailbox.bytes()
+    }
+
+    /// Memory of the connection with all that waits for it, bytes.
+    pub fn total_memory_bytes(&self) -> usize {
+        self.memory_bytes.load(Ordering::Relaxed) + self.mailbox.bytes()
+    }
+
+    /// Whether the connection has to close because more was sent to it than the output limit allows.
+    pub fn has_overflowed(&self) -> bool {
+        self.signals.load(Ordering::Acquire) & OVERFLOW != 0
     }
 
     /// Asks the connection to give back buffers that it does not need at the moment.
@@ -282,7 +351,7 @@ impl Clients {
     pub fn evict(&self, limit: usize) {
         let _evicting = self.evicting.lock();
         let mut clients = self.all();
-        let memory = |client: &Client| client.memory_bytes.load(Ordering::Relaxed);
+        let memory = |client: &Client| client.total_memory_bytes();
         let mut total: usize = clients.iter().map(|client| memory(client)).sum();
         if total > limit {
             clients.retain(|client| !client.no_evict.load(Ordering::Relaxed));

@@ -3,7 +3,6 @@
 use super::Server;
 use crate::keyspace::Overhead;
 use crate::memory::{self, AllocatorStats};
-use std::sync::atomic::Ordering;
 
 /// The memory of the server at one moment, bytes throughout.
 #[derive(Clone, Debug)]
@@ -44,7 +43,7 @@ impl MemoryUse {
             peak: memory::peak_bytes(),
             peak_at_secs: memory::peak_at_secs(),
             startup: memory::startup_bytes(),
-            clients: clients.iter().map(|client| client.memory_bytes.load(Ordering::Relaxed)).sum(),
+            clients: clients.iter().map(|client| client.total_memory_bytes()).sum(),
             databases,
             keys,
             resident: memory::resident_bytes(),

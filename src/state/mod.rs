@@ -6,12 +6,14 @@ pub mod apply;
 pub mod clients;
 pub mod counters;
 pub mod listening;
+pub mod mailbox;
 pub mod memory_use;
 pub mod pause;
 pub mod session;
 pub mod shutdown;
 pub mod switches;
 pub mod waiters;
+pub mod wake;
 
 pub use clients::{Client, Clients};
 pub use session::Session;

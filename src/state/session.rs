@@ -53,6 +53,8 @@ pub struct Session {
     pub authenticated: bool,
     pub reply_mode: ReplyMode,
     pub no_touch: bool,
+    /// The client has subscriptions; see [`Session::set_subscriber`].
+    pub is_subscriber: bool,
     pub next: Next,
     /// Whether a command may wait. In a transaction it may not.
     pub may_wait: bool,
@@ -69,6 +71,7 @@ impl Session {
             authenticated,
             reply_mode: ReplyMode::On,
             no_touch: false,
+            is_subscriber: false,
             next: Next::Continue,
             may_wait: true,
             wait: None,
@@ -101,6 +104,12 @@ impl Session {
     /// Whether the reply of the command that runs is not sent.
     pub fn is_silent(&self) -> bool {
         matches!(self.reply_mode, ReplyMode::Off | ReplyMode::Skip)
+    }
+
+    /// Whether the client has subscriptions, which makes it one of class `pubsub`.
+    pub fn set_subscriber(&mut self, is_subscriber: bool) {
+        self.is_subscriber = is_subscriber;
+        self.client.is_subscriber.store(is_subscriber, Ordering::Relaxed);
     }
 
     /// RESET: everything as for a new connection, but for what the client library said of itself.

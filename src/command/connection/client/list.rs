@@ -103,7 +103,7 @@ fn list(call: &mut Call<'_, '_>) -> Result<(), Error> {
 /// executing.
 fn write_line(text: &mut Vec<u8>, client: &Client, args_bytes: usize, now_ms: i64) {
     let names = client.names.lock().clone();
-    let output_bytes = client.output_bytes.load(Relaxed);
+    let output_bytes = client.waiting_bytes();
     let reply_buffer_bytes = client.reply_buffer_bytes.load(Relaxed);
     let beyond_bytes = client.output_beyond_buffer(output_bytes);
     let chunks = if beyond_bytes == 0 { 0 } else { client.output_chunks.load(Relaxed) };
@@ -126,7 +126,7 @@ fn write_line(text: &mut Vec<u8>, client: &Client, args_bytes: usize, now_ms: i6
         client.query_free_bytes.load(Relaxed),
         client.reply_peak_bytes.load(Relaxed).min(reply_buffer_bytes),
         output_bytes - beyond_bytes,
-        client.memory_bytes.load(Relaxed),
+        client.total_memory_bytes(),
         if output_bytes == 0 { "r" } else { "rw" },
     );
     text.extend_from_slice(&names.user);

@@ -1,0 +1,132 @@
+//! A client's mailbox: what others have to tell it, messages, invalidations and replies it waits for.
+//!
+//! Any thread puts bytes in wire form there; the connection takes them out, in order, and sends them: before each
+//! command, so that what was put in before a command came is answered before it, and after its turn. The lock of a
+//! mailbox is the innermost of all: whoever holds any other lock may take it, and nothing is locked under it.
+//!
+//! A connection that nobody has anything for pays one relaxed load per command.
+
+use crate::resp::reply::{Proto, Reply};
+use parking_lot::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// A mailbox that was emptied keeps room for this many bytes, enough for a few short messages.
+const KEEP_BYTES: usize = 512;
+
+/// The connection is woken when its mailbox was empty, and again whenever it has grown by this many bytes: so that
+/// the client's record shows what waits for it although its socket takes nothing.
+const WAKE_EVERY_BYTES: usize = 64 * 1024;
+
+/// See the module's head.
+#[derive(Default)]
+pub struct Mailbox {
+    /// Whether there is anything: what the connection looks at before each command.
+    has_mail: AtomicBool,
+    bytes: AtomicUsize,
+    content: Mutex<Content>,
+}
+
+#[derive(Default)]
+struct Content {
+    mail: Reply,
+    /// The connection is to be woken when there are as many bytes.
+    wake_at_bytes: usize,
+    is_closed: bool,
+}
+
+/// What came of putting something in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Put {
+    /// The connection knows that there is mail.
+    Added,
+    /// The connection has to be woken.
+    Wake,
+    /// The box is closed: nothing was added.
+    Closed,
+}
+
+impl Mailbox {
+    /// Whether there is anything in it.
+    #[inline]
+    pub fn has_mail(&self) -> bool {
+        self.has_mail.load(Ordering::Relaxed)
+    }
+
+    /// How much there is in it.
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Puts in what `write` writes in protocol `proto`; `write` must not lock anything.
+    pub fn put(&self, proto: Proto, write: impl FnOnce(&mut Reply)) -> Put {
+        let mut content = self.content.lock();
+        if content.is_closed {
+            return Put::Closed;
+        }
+        content.mail.set_proto(proto);
+        write(&mut content.mail);
+        let bytes = content.mail.len();
+        self.bytes.store(bytes, Ordering::Relaxed);
+        if bytes <= content.wake_at_bytes {
+            return Put::Added;
+        }
+        content.wake_at_bytes = bytes.next_multiple_of(WAKE_EVERY_BYTES);
+        self.has_mail.store(true, Ordering::Release);
+        Put::Wake
+    }
+
+    /// Appends everything to `out` and empties the box.
+    pub fn empty_into(&self, out: &mut Reply) {
+        let mut content = self.content.lock();
+        out.append(&content.mail);
+        self.clear(&mut content);
+    }
+
+    /// Throws everything away, and what comes from now on.
+    pub fn close(&self) {
+        let mut content = self.content.lock();
+        content.is_closed = true;
+        self.clear(&mut content);
+    }
+
+    fn clear(&self, content: &mut Content) {
+        content.mail.clear(KEEP_BYTES);
+        content.wake_at_bytes = 0;
+        self.bytes.store(0, Ordering::Relaxed);
+        self.has_mail.store(false, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mail_is_taken_in_order_and_the_owner_woken_once() {
+        let mailbox = Mailbox::default();
+        let put = |text: &str| mailbox.put(Proto::Resp3, |mail| mail.raw(text.as_bytes()));
+        assert!(!mailbox.has_mail());
+        assert_eq!((put("a"), put("b")), (Put::Wake, Put::Added));
+        assert!(mailbox.has_mail());
+        assert_eq!(mailbox.bytes(), 2);
+        let mut out = Reply::default();
+        out.raw(b"0");
+        mailbox.empty_into(&mut out);
+        assert_eq!(out.plain(), Some(b"0ab".as_slice()));
+        assert!(!mailbox.has_mail());
+        assert_eq!(put("c"), Put::Wake);
+        mailbox.close();
+        assert_eq!((put("d"), mailbox.bytes(), mailbox.has_mail()), (Put::Closed, 0, false));
+    }
+
+    #[test]
+    fn the_owner_of_a_box_that_grows_is_woken_now_and_then() {
+        let mailbox = Mailbox::default();
+        let message = [b'x'; 1000];
+        let puts = 1_000;
+        let wakes =
+            (0..puts).filter(|_| mailbox.put(Proto::Resp2, |mail| mail.raw(&message)) == Put::Wake).count();
+        let expected = 1 + puts * message.len() / WAKE_EVERY_BYTES;
+        assert_eq!(wakes, expected);
+    }
+}
