@@ -13,11 +13,13 @@ pub mod pidfile;
 pub mod reaper;
 pub mod settings;
 pub mod stream;
+pub mod waiting;
 pub mod worker;
 
 use crate::command::table;
 use crate::config::Config;
 use crate::config::choice::shutdown as words;
+use crate::keyspace::effects::Party;
 use crate::keyspace::{Keyspace, unix_ms};
 use crate::memory;
 use crate::observe::latency::LatencyMonitor;
@@ -25,6 +27,7 @@ use crate::observe::log::Log;
 use crate::observe::slowlog::Slowlog;
 use crate::state::counters::Counters;
 use crate::state::shutdown::{self, Shutdown};
+use crate::state::waiters::Waiters;
 use crate::state::{Clients, Server, random_id};
 use pidfile::Pidfile;
 use std::path::PathBuf;
@@ -43,8 +46,11 @@ pub fn build(config: Config, config_file: Option<PathBuf>, log: Log, program: St
     let reapers = reaper::amount(workers);
     let executable = std::env::current_exe().map(|p| p.display().to_string()).unwrap_or_default();
     let slowlog = Slowlog::new(config.slowlog_max_len() as usize);
+    let keyspace = Keyspace::new(config.databases() as usize, config.keyspace_shards() as usize, reapers);
+    let waiters = Arc::new(Waiters::default());
+    keyspace.effects().set_observer(Party::Waiters, waiters.clone());
     Server {
-        keyspace: Keyspace::new(config.databases() as usize, config.keyspace_shards() as usize, reapers),
+        keyspace,
         config,
         config_file,
         executable,
@@ -55,7 +61,7 @@ pub fn build(config: Config, config_file: Option<PathBuf>, log: Log, program: St
         slowlog,
         latency: LatencyMonitor::new(),
         pause: Default::default(),
-        waiters: Default::default(),
+        waiters,
         shutdown: Shutdown::default(),
         listening: Default::default(),
         switches: Default::default(),

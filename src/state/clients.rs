@@ -282,6 +282,13 @@ impl Client {
         }
     }
 
+    /// As [`Client::wake`], at the end of the round (see [`wake`]).
+    pub fn wake_soon(&self) {
+        if let Some(waker) = self.waker.get() {
+            wake::soon(waker);
+        }
+    }
+
     /// Called by the connection's task once, at its beginning.
     pub fn set_waker(&self, waker: &Waker) {
         self.waker.get_or_init(|| waker.clone());

@@ -25,6 +25,7 @@ use crate::observe::log::Log;
 use crate::observe::slowlog::Slowlog;
 use counters::Counters;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// The server as commands see it.
@@ -43,7 +44,7 @@ pub struct Server {
     pub slowlog: Slowlog,
     pub latency: LatencyMonitor,
     pub pause: pause::Pause,
-    pub waiters: waiters::Waiters,
+    pub waiters: Arc<waiters::Waiters>,
     pub shutdown: shutdown::Shutdown,
     pub listening: listening::Listening,
     pub switches: switches::Switches,

@@ -10,6 +10,10 @@
 //! own, with all its keys locked in the global order. Until then nobody who waits is served from this key, and whoever
 //! comes to wait queues up.
 //!
+//! That somebody waits for a key that was changed is found out through the effects of the keyspace (see
+//! [`crate::keyspace::effects`]), where the queues are an [`Observer`]: a view lists such keys. A stream that expires,
+//! on which somebody waits as the reader of a group, is changed without a view; it is looked at a moment later.
+//!
 //! Queues are under leaf locks, which are never held while anything else is locked.
 
 mod waiter;
@@ -20,19 +24,18 @@ mod model;
 pub use waiter::{Operation, Outcome, Terms, Unblock, Waiter};
 
 use super::clients::Client;
+use crate::keyspace::effects::{Change, MassChange, Observer, Party, Place};
+use crate::keyspace::hash::KeyHash;
 use crate::keyspace::view::Mode;
 use crate::keyspace::{Keyspace, View};
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// The queues are in so many parts, each under a lock of its own, so that workers rarely meet.
 const PARTS: usize = 64;
-
-/// A key in a database, for which somebody may be waiting.
-pub type ReadyKey = (usize, Box<[u8]>);
 
 const UNBLOCKED: &[u8] = b"UNBLOCKED client unblocked via CLIENT UNBLOCK";
 
@@ -59,8 +62,7 @@ pub struct BlockingKeys {
 
 /// An operation that needs another shard than those that were locked when its key became ready.
 pub struct Postponed {
-    db: usize,
-    key: Box<[u8]>,
+    place: Place,
     destination: Box<[u8]>,
 }
 
@@ -71,6 +73,9 @@ pub struct Waiters {
     /// Clients that wait, for keys or for something else, and those of them who do so for a limited time.
     clients: AtomicUsize,
     timed: AtomicUsize,
+    /// Keys that have expired while somebody waited for that.
+    expired: Mutex<Vec<Place>>,
+    has_expired: AtomicBool,
 }
 
 impl Default for Waiters {
@@ -80,6 +85,8 @@ impl Default for Waiters {
             last_ordinal: AtomicU64::new(0),
             clients: AtomicUsize::new(0),
             timed: AtomicUsize::new(0),
+            expired: Mutex::default(),
+            has_expired: AtomicBool::new(false),
         }
     }
 }
@@ -91,8 +98,8 @@ fn point() {
     crate::keyspace::model::point();
 }
 
-fn part_of(keyspace: &Keyspace, key: &[u8]) -> usize {
-    keyspace.hash(key).shard as usize % PARTS
+fn part_of(hash: KeyHash) -> usize {
+    hash.shard as usize % PARTS
 }
 
 impl Waiters {
@@ -105,12 +112,15 @@ impl Waiters {
         operation: Box<dyn Operation>,
         terms: Terms,
     ) -> Arc<Waiter> {
-        let parts = operation.keys().iter().map(|key| part_of(view.keyspace(), key)).collect();
+        let parts = operation.keys().iter().map(|key| part_of(view.keyspace().hash(key))).collect();
         let ordinal = self.last_ordinal.fetch_add(1, Ordering::Relaxed) + 1;
         let waiter = Arc::new(Waiter::new(ordinal, client.clone(), view.db, operation, parts, terms));
         self.clients.fetch_add(1, Ordering::Relaxed);
         self.timed.fetch_add(terms.is_timed as usize, Ordering::Relaxed);
         client.set_waiter(Some(waiter.clone()));
+        if !waiter.parts.is_empty() {
+            view.keyspace().effects().enter(Party::Waiters);
+        }
         for (key, part) in waiter.operation.keys().iter().zip(&waiter.parts) {
             point();
             let mut part = self.parts[*part].lock();
@@ -121,23 +131,6 @@ impl Waiters {
             }
         }
         waiter
-    }
-
-    /// Whether somebody waits for this key.
-    pub fn is_awaited(&self, keyspace: &Keyspace, db: usize, key: &[u8]) -> bool {
-        point();
-        let part = self.parts[part_of(keyspace, key)].lock();
-        part.get(&db).is_some_and(|queues| queues.contains_key(key))
-    }
-
-    /// All keys of a database for which somebody waits.
-    pub fn awaited(&self, db: usize) -> Vec<ReadyKey> {
-        let mut keys = Vec::new();
-        for part in &self.parts {
-            let part = part.lock();
-            keys.extend(part.get(&db).into_iter().flat_map(HashMap::keys).map(|key| (db, key.clone())));
-        }
-        keys
     }
 
     /// Whether somebody waits who is going to be served from this key of the selected database before anybody
@@ -160,7 +153,7 @@ impl Waiters {
     /// The first in the queue after `after`. Nobody, if the key is gone and nobody waits for that.
     fn next(&self, view: &View<'_>, db: usize, key: &[u8], after: u64) -> Option<Arc<Waiter>> {
         point();
-        let part = self.parts[part_of(view.keyspace(), key)].lock();
+        let part = self.parts[part_of(view.keyspace().hash(key))].lock();
         let queue = part.get(&db)?.get(key)?;
         let (_, waiter) = queue.waiters.range((Bound::Excluded(after), Bound::Unbounded)).next()?;
         let waiter = waiter.clone();
@@ -171,13 +164,13 @@ impl Waiters {
 
     /// Serves those who wait for keys that were made ready, and for keys that become ready by that. What cannot be
     /// done under this view is added to `postponed`.
-    pub fn serve(&self, view: &mut View<'_>, ready: Vec<ReadyKey>, postponed: &mut Vec<Postponed>) {
-        let mut ready = std::collections::VecDeque::from(ready);
-        while let Some((db, key)) = ready.pop_front() {
+    pub fn serve(&self, view: &mut View<'_>, ready: Vec<Place>, postponed: &mut Vec<Postponed>) {
+        let mut ready = VecDeque::from(ready);
+        while let Some(Place { db, key }) = ready.pop_front() {
             let selected = std::mem::replace(&mut view.db, db);
             self.serve_key(view, &key, postponed);
             view.db = selected;
-            ready.extend(view.take_ready());
+            ready.extend(view.take_listed(Party::Waiters));
         }
     }
 
@@ -192,56 +185,65 @@ impl Waiters {
                 && !view.may_write(view.db, destination)
             {
                 // Whoever comes behind in the queue has to wait for it.
-                postponed.push(Postponed {
-                    db: view.db,
-                    key: key.into(),
-                    destination: destination.into(),
-                });
+                let place = Place { db: view.db, key: key.into() };
+                postponed.push(Postponed { place, destination: destination.into() });
                 return;
             }
-            if self.claim(&waiter) {
+            if self.claim(view.keyspace(), &waiter) {
                 waiter.end(|out| waiter.operation.perform(view, out));
             }
         }
     }
 
-    /// Does what was postponed: to be called when no shard is held. `finished` is given each view that was needed.
-    pub fn serve_postponed(
+    /// Does what was postponed, and looks at keys that have expired: to be called when no shard is held. `finished` is
+    /// given each view that was needed.
+    pub fn serve_rest(
         &self,
         keyspace: &Keyspace,
         now_ms: i64,
         mut postponed: Vec<Postponed>,
         mut finished: impl FnMut(&mut View<'_>),
     ) {
-        while let Some(Postponed { db, key, destination }) = postponed.pop() {
-            let places = [(db, &*key), (db, &*destination)];
-            let mut view = keyspace.lock_places(db, now_ms, &places, Mode::Exclusive);
-            self.serve(&mut view, vec![(db, key.clone())], &mut postponed);
-            finished(&mut view);
+        let mut expired = self.take_expired();
+        loop {
+            if let Some(Postponed { place, destination }) = postponed.pop() {
+                let places = [(place.db, &*place.key), (place.db, &*destination)];
+                let mut view = keyspace.lock_places(place.db, now_ms, &places, Mode::Exclusive);
+                self.serve(&mut view, vec![place.clone()], &mut postponed);
+                finished(&mut view);
+            } else if let Some(place) = expired.pop() {
+                let places = [(place.db, &*place.key)];
+                let mut view = keyspace.lock_places(place.db, now_ms, &places, Mode::Exclusive);
+                self.serve(&mut view, vec![place.clone()], &mut postponed);
+                finished(&mut view);
+            } else {
+                return;
+            }
         }
     }
 
-    /// Serves keys that were changed by somebody who had no view of them (expiry). No shard is held.
-    pub fn serve_later(
-        &self,
-        keyspace: &Keyspace,
-        now_ms: i64,
-        ready: Vec<ReadyKey>,
-        mut finished: impl FnMut(&mut View<'_>),
-    ) {
-        let mut postponed = Vec::new();
-        for (db, key) in ready {
-            let mut view = keyspace.lock_places(db, now_ms, &[(db, &*key)], Mode::Exclusive);
-            self.serve(&mut view, vec![(db, key.clone())], &mut postponed);
-            finished(&mut view);
+    /// Whether a key has expired while somebody waited for that.
+    #[inline]
+    pub fn has_expired(&self) -> bool {
+        self.has_expired.load(Ordering::Relaxed)
+    }
+
+    fn take_expired(&self) -> Vec<Place> {
+        if !self.has_expired() {
+            return Vec::new();
         }
-        self.serve_postponed(keyspace, now_ms, postponed, finished);
+        let mut expired = self.expired.lock();
+        self.has_expired.store(false, Ordering::Relaxed);
+        std::mem::take(&mut *expired)
     }
 
     /// Takes the right to end this wait, and the waiter out of all queues.
-    fn claim(&self, waiter: &Waiter) -> bool {
+    fn claim(&self, keyspace: &Keyspace, waiter: &Waiter) -> bool {
         if !waiter.claim.take() {
             return false;
+        }
+        if !waiter.parts.is_empty() {
+            keyspace.effects().leave(Party::Waiters);
         }
         for (key, part) in waiter.operation.keys().iter().zip(&waiter.parts) {
             point();
@@ -262,8 +264,8 @@ impl Waiters {
     }
 
     /// Ends a wait whose time is over. False if somebody else has ended it, or is about to.
-    pub fn time_out(&self, waiter: &Waiter) -> bool {
-        let claimed = self.claim(waiter);
+    pub fn time_out(&self, keyspace: &Keyspace, waiter: &Waiter) -> bool {
+        let claimed = self.claim(keyspace, waiter);
         if claimed {
             waiter.end(|out| {
                 waiter.operation.give_up(out);
@@ -274,17 +276,17 @@ impl Waiters {
     }
 
     /// Ends a wait because its connection ends. False if somebody else has ended it, or is about to.
-    pub fn withdraw(&self, waiter: &Waiter) -> bool {
-        self.claim(waiter)
+    pub fn withdraw(&self, keyspace: &Keyspace, waiter: &Waiter) -> bool {
+        self.claim(keyspace, waiter)
     }
 
     /// CLIENT UNBLOCK: false if the client does not wait.
-    pub fn unblock(&self, client: &Client, how: Unblock) -> bool {
+    pub fn unblock(&self, keyspace: &Keyspace, client: &Client, how: Unblock) -> bool {
         let Some(waiter) = client.waiter() else { return false };
         match how {
-            Unblock::Timeout => self.time_out(&waiter),
+            Unblock::Timeout => self.time_out(keyspace, &waiter),
             Unblock::Error => {
-                let claimed = self.claim(&waiter);
+                let claimed = self.claim(keyspace, &waiter);
                 if claimed {
                     waiter.end(|_| Err(UNBLOCKED.to_vec()));
                 }
@@ -315,4 +317,34 @@ impl Waiters {
         }
         keys
     }
+}
+
+impl Observer for Waiters {
+    /// Whether somebody waits for the key.
+    fn modified(&self, change: &Change<'_>) -> bool {
+        point();
+        let part = self.parts[part_of(change.hash)].lock();
+        part.get(&change.db).is_some_and(|queues| queues.contains_key(change.key))
+    }
+
+    fn all_modified(&self, change: &MassChange<'_>, list: &mut Vec<Place>) {
+        for part in &self.parts {
+            let mut found = Vec::new();
+            for (db, queues) in &*part.lock() {
+                if change.all || change.databases.contains(db) {
+                    found.extend(queues.keys().map(|key| Place { db: *db, key: key.clone() }));
+                }
+            }
+            // Asked without the leaf lock: the answer is in the tables.
+            found.retain(|place| (change.concerns)(place.db, &place.key));
+            list.append(&mut found);
+        }
+    }
+
+    fn expired(&self, change: &Change<'_>) {
+        self.expired.lock().push(Place { db: change.db, key: change.key.into() });
+        self.has_expired.store(true, Ordering::Relaxed);
+    }
+
+    fn settled(&self, _by: u64, _listed: &[Place]) {}
 }

@@ -76,8 +76,6 @@ impl Claim {
 /// What became of a wait.
 #[derive(Default)]
 pub struct Outcome {
-    /// `None` if the client wants no replies.
-    pub reply: Option<Reply>,
     /// How long the operation took that ended the wait, nanoseconds.
     pub nanos: u64,
     /// The code of the error, if the reply is one.
@@ -137,7 +135,8 @@ impl Waiter {
         }
     }
 
-    /// Ends a wait that was claimed by the caller: `write` writes the reply, or returns the line of an error.
+    /// Ends a wait that was claimed by the caller: `write` writes the reply, or returns the line of an error. The reply
+    /// goes to the client's mailbox.
     pub(super) fn end(&self, write: impl FnOnce(&mut Reply) -> Result<(), Vec<u8>>) {
         let clock = std::time::Instant::now();
         let mut reply = Reply::new(self.terms.proto);
@@ -147,11 +146,13 @@ impl Waiter {
             let code = line.split(|byte| *byte == b' ').next().unwrap_or_default();
             String::from_utf8_lossy(code).into_owned()
         });
-        let nanos = clock.elapsed().as_nanos() as u64;
-        let reply = (!self.terms.silent).then_some(reply);
-        *self.outcome.lock() = Outcome { reply, nanos, error };
+        if !self.terms.silent {
+            // The connection is woken below, not by its mail: it must not be awake before the wait has ended.
+            self.client.mailbox.put(self.terms.proto, |mail| mail.append(&reply));
+        }
+        *self.outcome.lock() = Outcome { nanos: clock.elapsed().as_nanos() as u64, error };
         self.claim.end();
-        self.client.wake();
+        self.client.wake_soon();
     }
 
     /// What became of the wait, once it is over. To be asked for once.
