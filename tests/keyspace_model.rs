@@ -404,7 +404,7 @@ impl Pair {
             let deadlines: Vec<i64> = model.values().filter_map(|known| known.deadline).collect();
             assert_eq!((counts.keys, counts.deadlines), (model.len(), deadlines.len()));
             assert_eq!(counts.deadline_sum, deadlines.iter().map(|ms| i128::from(*ms)).sum());
-            let overhead = self.keyspace.overhead(db);
+            let overhead = self.keyspace.lock_nothing(db, 0).overhead(db);
             assert!(overhead.table_bytes <= (16 * model.len() + 64 * SHARDS) * 9, "{overhead:?}");
             // Seven levels of slots per shard, five bytes an item with room to grow, and some left behind.
             let items = 2 * deadlines.len() + 65 * SHARDS;

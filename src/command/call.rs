@@ -1,6 +1,7 @@
 //! What a handler is given: its arguments, the locked keys, the place for its reply, and its surroundings.
 
 use super::args::Args;
+use super::meter::Meter;
 use super::table::Entry;
 use crate::keyspace::View;
 use crate::resp::reply::Reply;
@@ -17,4 +18,24 @@ pub struct Call<'a, 'k> {
     pub server: &'a Server,
     /// The command's own place in the table.
     pub entry: &'static Entry,
+    pub origin: Origin,
+    /// Counts and times this command, and those that run inside of it.
+    pub meter: &'a mut Meter<'k>,
+}
+
+/// Who wants a command to run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Origin {
+    /// The client has sent it by itself.
+    Client,
+    /// It was queued behind MULTI.
+    Transaction,
+}
+
+impl Origin {
+    /// Whether it runs inside another command, which holds all locks for it. Such a command takes none itself, and where
+    /// it would wait for something to come, it replies at once that there is nothing.
+    pub fn is_inside(self) -> bool {
+        self != Origin::Client
+    }
 }

@@ -4,19 +4,24 @@
 //! ([`resolve`]) so that the keys of all its requests can be fetched from memory before the first one runs.
 
 use super::args::Args;
-use super::call::Call;
+use super::call::{Call, Origin};
 use super::errors::{Error, echo};
+use super::inside;
 use super::keyspec;
-use super::spec::{Databases, Flags, Scope};
+use super::meter::Meter;
+use super::spec::{Flags, Scope};
 use super::table::{Entry, table};
+use super::transaction::{self, Queued};
 use crate::keyspace::View;
-use crate::keyspace::view::{Hashed, Mode};
+use crate::keyspace::effects::Party;
+use crate::keyspace::view::{Hashed, Tally};
 use crate::memory;
 use crate::resp::reply::Reply;
 use crate::resp::scan::Request;
-use crate::state::counters::WorkerCounters;
+use crate::state::counters::WorkerTotals;
 use crate::state::pause::Paused;
 use crate::state::session::{Next, ReplyMode};
+use crate::state::waiters::Postponed;
 use crate::state::{Server, Session};
 use smallvec::SmallVec;
 use std::sync::atomic::Ordering;
@@ -122,43 +127,27 @@ struct Untimed {
 /// Runs requests of the connections of one worker.
 pub struct Dispatcher<'a> {
     pub server: &'a Server,
-    counters: &'a WorkerCounters,
-    clock: &'a quanta::Clock,
-    /// The clock's raw value at the end of the last command, so that one reading per command suffices.
-    last_raw: u64,
-    track_latency: bool,
-    latency_threshold_ms: i64,
+    meter: Meter<'a>,
     /// What the last command locked, if the next one is going to use it.
     view: Option<View<'a>>,
     /// The clock's raw value when it was locked.
     locked_raw: u64,
     untimed: Untimed,
-    /// From where on a command is noted in the slow log or as an event of latency.
-    notable_nanos: u64,
+    /// What has to be done for clients that wait, as soon as the locks are gone.
+    postponed: Vec<Postponed>,
     now_ms: i64,
 }
 
 impl<'a> Dispatcher<'a> {
     /// For one batch of requests that happen now.
     pub fn new(server: &'a Server, worker: usize, clock: &'a quanta::Clock, now_ms: i64) -> Dispatcher<'a> {
-        let slower_than_micros = server.config.slowlog_log_slower_than();
-        let latency_threshold_ms = server.config.latency_monitor_threshold() as i64;
-        let slow = u64::try_from(slower_than_micros).map_or(u64::MAX, |micros| micros.saturating_mul(1000));
-        let late = match latency_threshold_ms as u64 {
-            0 => u64::MAX,
-            ms => ms.saturating_mul(1_000_000),
-        };
         Dispatcher {
             server,
-            counters: server.counters.worker(worker),
-            clock,
-            last_raw: clock.raw(),
-            track_latency: server.counters.track_latency.load(Ordering::Relaxed),
-            latency_threshold_ms,
-            notable_nanos: slow.min(late),
+            meter: Meter::new(server, worker, clock, now_ms),
             view: None,
             locked_raw: 0,
             untimed: Untimed::default(),
+            postponed: Vec::new(),
             now_ms,
         }
     }
@@ -196,24 +185,57 @@ impl<'a> Dispatcher<'a> {
         }
         let paused = self.server.pause.level();
         if paused != Paused::Nothing && !entry.spec.flags.contains(Flags::ALLOW_BUSY) {
-            let is_write = entry.is_write();
+            let is_write = entry.is_write() || flags(session, entry).intersects(Flags::WRITES);
             if paused == Paused::Everything || is_write {
                 self.release();
                 return Flow::Paused { is_write };
             }
         }
+        if session.transaction.is_some() && !entry.spec.flags.contains(Flags::UNQUEUED) {
+            self.queue(session, out, request, entry, keys);
+            return Flow::Done;
+        }
         self.call(session, out, request, entry, keys, following);
-        let held_nanos = self.clock.delta_as_nanos(self.locked_raw, self.last_raw);
-        if following == Following::Anything || held_nanos > MAX_HELD_NANOS {
+        if self.view.as_ref().is_some_and(|view| !view.is_unobserved()) {
+            self.serve_waiters();
+        }
+        if following == Following::Anything
+            || !self.postponed.is_empty()
+            || self.meter.nanos_since(self.locked_raw) > MAX_HELD_NANOS {
             self.release();
         }
         Flow::Done
     }
 
+    /// Queues a request behind MULTI.
+    fn queue(
+        &mut self,
+        session: &mut Session,
+        out: &mut Reply,
+        request: Request<'_>,
+        entry: &'static Entry,
+        keys: &[Hashed],
+    ) {
+        begin_reply(session);
+        match transaction::queue(self.server, session, entry, request, keys) {
+            Queued::Yes if ends_silent(session) => {}
+            Queued::Yes => out.simple("QUEUED"),
+            Queued::TooLarge => {
+                session.next = Next::CloseNow;
+                self.meter.counters.totals.query_buffer_disconnections.add(1);
+                tracing::warn!(
+                    "Closing client that reached max query buffer length: id={} qbuf={}",
+                    session.client.id,
+                    session.queued_bytes()
+                );
+            }
+        }
+    }
+
     /// Everything that can refuse a known command before it starts, in Redis's order.
     #[inline]
     fn gate(&self, session: &Session, entry: &'static Entry, request: Request<'_>) -> Result<(), Error> {
-        let flags = entry.spec.flags;
+        let flags = flags(session, entry);
         if !entry.spec.accepts(request.len()) || entry.spec.handler.is_none() {
             return Err(Error::WrongArity(entry.full_name.clone()));
         }
@@ -228,6 +250,9 @@ impl<'a> Dispatcher<'a> {
         }
         if !session.authenticated && !flags.contains(Flags::NO_AUTH) && self.server.needs_password() {
             return Err(Error::NoAuth);
+        }
+        if flags.contains(Flags::NO_MULTI) && session.transaction.is_some() {
+            return Err(Error::line("ERR Command not allowed inside a transaction"));
         }
         if flags.contains(Flags::DENYOOM) {
             let limit = self.server.config.maxmemory();
@@ -262,19 +287,20 @@ impl<'a> Dispatcher<'a> {
     #[cold]
     fn reject(&mut self, session: &mut Session, out: &mut Reply, entry: Option<&Entry>, error: &Error) {
         if let Some(entry) = entry {
-            self.counters.commands[entry.id].rejected.add(1);
+            self.meter.counters.commands[entry.id].rejected.add(1);
+        }
+        let aborted;
+        let mut error = error;
+        transaction::fail(session);
+        if entry.is_some_and(Entry::is_exec) {
+            aborted = transaction::abort(self.server, session, error);
+            error = &aborted;
         }
         begin_reply(session);
         if !ends_silent(session) {
             out.error(error.reply());
         }
-        self.count_error(error);
-    }
-
-    #[cold]
-    fn count_error(&self, error: &Error) {
-        self.counters.totals.error_replies.add(1);
-        self.server.counters.count_error(&error.code());
+        self.meter.count_error(error);
     }
 
     /// Releases what the last command has left locked for the next one.
@@ -285,50 +311,79 @@ impl<'a> Dispatcher<'a> {
             self.time(entry);
         }
         let Some(view) = &mut self.view else { return };
-        let tally = view.finish();
-        let totals = &self.counters.totals;
-        if tally.hits.get() + tally.misses.get() > 0 {
-            totals.keyspace_hits.add(tally.hits.get() as u64);
-            totals.keyspace_misses.add(tally.misses.get() as u64);
-        }
-        if tally.dirty.get() > 0 {
-            totals.dirty.add(tally.dirty.get());
-        }
-        if tally.expired.get() > 0 {
-            totals.expired_keys.add(tally.expired.get() as u64);
-            totals.expired_lazily.add(tally.expired.get() as u64);
-        }
-        if tally.expired_fields.get() > 0 {
-            totals.expired_subkeys.add(tally.expired_fields.get() as u64);
-        }
+        let is_observed = !view.is_unobserved();
+        count(view.finish(), &self.meter.counters.totals);
         self.view = None;
+        if is_observed && (!self.postponed.is_empty() || self.server.waiters.has_expired()) {
+            self.serve_rest();
+        }
     }
 
-    /// The view for a command: the one that is still locked if it fits, or else a new one.
+    /// The command is over: serves clients that wait for the keys that it has changed.
+    #[cold]
+    fn serve_waiters(&mut self) {
+        let Some(view) = &mut self.view else { return };
+        let ready = view.take_listed(Party::Waiters);
+        if ready.is_empty() {
+            return;
+        }
+        if let Some(entry) = self.untimed.entry {
+            // What follows is no part of these calls.
+            self.time(entry);
+        }
+        if let Some(view) = &mut self.view {
+            self.server.waiters.serve(view, ready, &mut self.postponed);
+        }
+        self.meter.pass_over();
+    }
+
+    /// Serves clients that could not be served under the command's own locks.
+    #[cold]
+    fn serve_rest(&mut self) {
+        let (server, totals) = (self.server, &self.meter.counters.totals);
+        let postponed = std::mem::take(&mut self.postponed);
+        server.waiters.serve_rest(&server.keyspace, self.now_ms, postponed, |view| {
+            count(view.finish(), totals);
+        });
+        self.meter.pass_over();
+    }
+
+    /// The command waits: it is counted when it is done (see [`super::blocking::count`]).
+    #[cold]
+    fn begin_wait(&mut self, session: &mut Session) {
+        if let Some(entry) = self.untimed.entry {
+            self.time(entry);
+        }
+        let nanos = self.meter.pass_over();
+        if let Some(wait) = &mut session.wait {
+            wait.nanos = nanos;
+        }
+        session.client.last_active_ms.store(self.now_ms, Ordering::Relaxed);
+    }
+
+    /// Locks for a command: keeps what is still locked if it fits.
     #[inline]
-    fn view(
+    fn lock(
         &mut self,
         session: &Session,
         entry: &'static Entry,
         request: Request<'_>,
         keys: &'a [Hashed],
-    ) -> Result<&mut View<'a>, Error> {
-        let mode = if entry.is_write() { Mode::Exclusive } else { Mode::Shared };
-        let fits = match (&self.view, keys) {
-            (Some(view), [key]) => view.has_lock_of(session.db, key, mode),
-            _ => false,
-        };
-        if fits && let Some(view) = &mut self.view {
+    ) -> Result<(), Error> {
+        let mode = inside::mode(entry);
+        if let (Some(view), [key]) = (&mut self.view, keys)
+            && view.has_lock_of(session.db, key, mode)
+        {
             view.pass_on(keys);
-        } else {
-            self.release();
-            self.view = Some(match entry.spec.scope {
-                Scope::Keys => self.server.keyspace.lock_keys(session.db, self.now_ms, keys, mode),
-                _ => self.lock_more(session, entry, request, mode)?,
-            });
-            self.locked_raw = self.last_raw;
+            return Ok(());
         }
-        Ok(self.view.as_mut().expect("there is a view by now"))
+        self.release();
+        self.view = Some(match entry.spec.scope {
+            Scope::Keys => self.server.keyspace.lock_keys(session.db, self.now_ms, keys, mode),
+            _ => self.lock_more(session, entry, request)?,
+        });
+        self.locked_raw = self.meter.last_raw();
+        Ok(())
     }
 
     /// Locks for a command that locks otherwise than by its keys in the selected database.
@@ -337,28 +392,27 @@ impl<'a> Dispatcher<'a> {
         session: &Session,
         entry: &'static Entry,
         request: Request<'_>,
-        mode: Mode,
     ) -> Result<View<'a>, Error> {
         let keyspace: &'a crate::keyspace::Keyspace = &self.server.keyspace;
-        let (db, now_ms) = (session.db, self.now_ms);
+        let (db, now_ms, mode) = (session.db, self.now_ms, inside::mode(entry));
         Ok(match entry.spec.scope {
             Scope::Keys => unreachable!("locked by its keys"),
-            Scope::Nothing => keyspace.lock_nothing(db, now_ms),
+            Scope::Nothing | Scope::Walk | Scope::Survey(_) | Scope::Select => {
+                keyspace.lock_nothing(db, now_ms)
+            }
             Scope::Database => keyspace.lock_databases(db, now_ms, std::iter::once(db), mode),
             Scope::AllDatabases => keyspace.lock_databases(db, now_ms, 0..keyspace.databases(), mode),
             Scope::UsedDatabases => {
                 let used = (0..keyspace.databases()).filter(|db| keyspace.existing(*db).is_some());
                 keyspace.lock_databases(db, now_ms, used, mode)
             }
-            Scope::Custom(places) => {
-                let mut args = Args::new(request, entry.first_arg());
-                let mut found = Vec::new();
-                let databases = Databases { selected: db, count: keyspace.databases() };
-                places(&mut args, databases, &mut found)?;
+            Scope::Custom(_) => {
+                let places = inside::custom_places(keyspace, db, entry, request)?;
                 let places: SmallVec<[(usize, &[u8]); 4]> =
-                    found.into_iter().map(|(db, at)| (db, request.get(at))).collect();
+                    places.into_iter().map(|(db, at)| (db, request.get(at))).collect();
                 keyspace.lock_places(db, now_ms, &places, mode)
             }
+            Scope::Queued => keyspace.lock_footprint(db, now_ms, &transaction::footprint(keyspace, session)),
         })
     }
 
@@ -376,21 +430,22 @@ impl<'a> Dispatcher<'a> {
         begin_reply(session);
         session.client.last_command.store(entry.id as u32, Ordering::Relaxed);
         let before = out.len();
-        let server = self.server;
-        let result = match self.view(session, entry, request, keys) {
+        let result = match self.lock(session, entry, request, keys) {
             Err(error) => Err(error),
-            Ok(view) => {
+            Ok(()) => {
+                let (view, meter) = (self.view.as_mut().expect("it was just locked"), &mut self.meter);
                 view.touch = !session.no_touch;
                 view.act_for(session.client.id);
-                let args = Args::new(request, entry.first_arg());
-                handler(&mut Call { args, keys: view, out, session, server, entry })
+                let (args, origin) = (Args::new(request, entry.first_arg()), Origin::Client);
+                let server = self.server;
+                handler(&mut Call { args, keys: view, out, session, server, entry, origin, meter })
             }
         };
         let failed = result.is_err();
         if let Err(error) = result {
             out.truncate(before);
             out.error(error.reply());
-            self.count_error(&error);
+            self.meter.count_error(&error);
         }
         if session.reply_mode != ReplyMode::On && ends_silent(session) {
             out.truncate(before);
@@ -398,10 +453,10 @@ impl<'a> Dispatcher<'a> {
         if session.next == Next::CloseNow {
             out.truncate(0);
         }
-        let client = &session.client;
-        client.count_command();
-        client.last_active_ms.store(self.now_ms, Ordering::Relaxed);
-        self.counters.totals.commands.add(1);
+        if session.next == Next::Wait {
+            return self.begin_wait(session);
+        }
+        self.meter.count_command(session);
         self.untimed.calls += 1;
         self.untimed.failed += failed as u64;
         if following == Following::SameRequest
@@ -412,53 +467,51 @@ impl<'a> Dispatcher<'a> {
             return;
         }
         let nanos = self.time(entry);
-        if nanos >= self.notable_nanos {
-            self.note_slow(session, request, entry, nanos);
-        }
+        self.meter.note(session, request, entry, nanos);
     }
 
-    /// Reads the clock and counts the calls since it was last read, which were of this command. Returns the
-    /// nanoseconds of one.
+    /// Counts the calls since the clock was last read, which were of this command. Returns the nanoseconds of one.
     #[inline]
     fn time(&mut self, entry: &Entry) -> u64 {
-        let raw = self.clock.raw();
-        let together_nanos = self.clock.delta_as_nanos(std::mem::replace(&mut self.last_raw, raw), raw);
         let Untimed { calls, failed, .. } = std::mem::take(&mut self.untimed);
-        let nanos = if calls == 1 { together_nanos } else { together_nanos / calls };
-        self.counters.commands[entry.id].record(calls, nanos, failed, self.track_latency);
-        nanos
+        self.meter.time(entry, calls, failed)
     }
+}
 
-    #[cold]
-    fn note_slow(&self, session: &Session, request: Request<'_>, entry: &Entry, nanos: u64) {
-        let micros = nanos / 1000;
-        let flags = entry.spec.flags;
-        // The command itself may have changed what counts as slow.
-        let slower_than_micros = self.server.config.slowlog_log_slower_than();
-        if self.latency_threshold_ms > 0 && micros as i64 / 1000 >= self.latency_threshold_ms {
-            let event = if flags.contains(Flags::FAST) { "fast-command" } else { "command" };
-            self.server.latency.add(event, self.now_ms / 1000, micros / 1000);
-        }
-        if slower_than_micros < 0
-            || (micros as i64) < slower_than_micros
-            || flags.contains(Flags::SKIP_SLOWLOG)
-        {
-            return;
-        }
-        let name = session.client.names.lock().name.clone();
-        self.server.slowlog.push(
-            self.now_ms / 1000,
-            micros,
-            entry.loggable(request),
-            &session.client.addr,
-            &name,
-        );
+/// Counts what a command did to keys.
+#[inline]
+fn count(tally: &Tally, totals: &WorkerTotals) {
+    if tally.hits.get() + tally.misses.get() > 0 {
+        totals.keyspace_hits.add(tally.hits.get() as u64);
+        totals.keyspace_misses.add(tally.misses.get() as u64);
+    }
+    if tally.dirty.get() > 0 {
+        totals.dirty.add(tally.dirty.get());
+    }
+    if tally.expired.get() > 0 {
+        totals.expired_keys.add(tally.expired.get() as u64);
+        totals.expired_lazily.add(tally.expired.get() as u64);
+    }
+    if tally.expired_fields.get() > 0 {
+        totals.expired_subkeys.add(tally.expired_fields.get() as u64);
     }
 }
 
 impl Drop for Dispatcher<'_> {
     fn drop(&mut self) {
         self.release();
+    }
+}
+
+/// The command's flags; of EXEC, also those of the commands that it would run as far as they matter at the gate.
+#[inline]
+fn flags(session: &Session, entry: &Entry) -> Flags {
+    match &session.transaction {
+        Some(transaction) if entry.is_exec() => {
+            let queued = Flags::from_bits_retain(transaction.flags);
+            entry.spec.flags | queued.intersection(Flags::WRITES.union(Flags::DENYOOM))
+        }
+        _ => entry.spec.flags,
     }
 }
 

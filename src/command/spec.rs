@@ -10,6 +10,7 @@
 use super::args::Args;
 use super::call::Call;
 use super::errors::Error;
+use crate::keyspace::view::Mode;
 use crate::resp::scan::Request;
 use bitflags::bitflags;
 
@@ -44,6 +45,10 @@ bitflags! {
         const TOUCHES_ARBITRARY_KEYS = 1 << 21;
         /// For servers among themselves or for tests: only COMMAND DOCS says so.
         const SYSCMD = 1 << 22;
+        /// Behind MULTI it is not queued. Clients do not see this.
+        const UNQUEUED = 1 << 23;
+        /// Those of commands that change data, or may.
+        const WRITES = Self::WRITE.bits() | Self::MAY_REPLICATE.bits();
     }
 }
 
@@ -300,6 +305,16 @@ pub enum Scope {
     UsedDatabases,
     /// Keys in several databases, as the function finds them (COPY and MOVE).
     Custom(FindPlaces),
+    /// No lock beforehand: the handler walks over the selected database, a shard at a time, by means of the view
+    /// (SCAN). Inside another command: the whole database.
+    Walk,
+    /// No lock beforehand: the handler looks at any database, a shard at a time, by means of the view (INFO). Inside
+    /// another command: all databases in use, in this mode.
+    Survey(Mode),
+    /// No lock; the argument is the database that commands behind it work on.
+    Select,
+    /// What all the queued commands lock together, and the watched keys.
+    Queued,
 }
 
 /// Reads the arguments behind the command's name and appends, for each key that may be touched, its database and
@@ -312,6 +327,14 @@ pub struct Databases {
     /// The one that the connection has selected.
     pub selected: usize,
     pub count: usize,
+}
+
+impl Databases {
+    /// Takes an argument that is the number of a database.
+    pub fn next(self, args: &mut Args<'_>) -> Result<usize, Error> {
+        let db = usize::try_from(args.next_i32()?).ok();
+        db.filter(|db| *db < self.count).ok_or(Error::DbIndexOutOfRange)
+    }
 }
 
 /// Reports position and use of each key of a request, for commands whose specifications cannot tell all.

@@ -1,7 +1,9 @@
 //! The index over all command records: by name for dispatch, by number for statistics.
 
 use super::spec::{Command, Flags, KeySpec, Scope};
-use super::{bitmap, connection, generic, hash, hyperloglog, list, server, set, sorted_set, stream, string};
+use super::{
+    bitmap, connection, generic, hash, hyperloglog, list, server, set, sorted_set, stream, string, transaction,
+};
 use crate::resp::scan::Request;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -35,7 +37,12 @@ impl Entry {
     /// Whether its keys are locked for writing: those of commands that write, and of reads that may note
     /// something in what they read (PFCOUNT).
     pub fn is_write(&self) -> bool {
-        self.spec.flags.intersects(Flags::WRITE.union(Flags::MAY_REPLICATE))
+        self.spec.flags.intersects(Flags::WRITES)
+    }
+
+    /// Whether it runs what was queued behind MULTI.
+    pub fn is_exec(&self) -> bool {
+        matches!(self.spec.scope, Scope::Queued)
     }
 
     /// The index of the first argument behind the name(s).
@@ -55,6 +62,7 @@ const GROUPS: &[&[Command]] = &[
     sorted_set::COMMANDS,
     stream::COMMANDS,
     generic::COMMANDS,
+    transaction::COMMANDS,
     connection::COMMANDS,
     server::COMMANDS,
 ];

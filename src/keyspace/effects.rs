@@ -50,6 +50,8 @@ pub struct MassChange<'a> {
     pub all: bool,
     /// Whether a key is, or was before, in a database that is concerned: what is neither has not changed.
     pub concerns: &'a dyn Fn(usize, &[u8]) -> bool,
+    /// The same for keys that have not expired: what was or is there otherwise, nobody could see.
+    pub shows: &'a dyn Fn(usize, &[u8]) -> bool,
     pub by: Actor,
 }
 

@@ -6,11 +6,13 @@
 //! [`scan`] and [`expire`] the two walks that take one shard at a time, [`effects`] the place where others learn
 //! what happened to keys.
 //!
-//! Lock order: shards by (database, shard), inside only what [`effects`] are told to. Whoever holds one shard without having
-//! asked for all at once never waits for another. `gate` sees to it wherever tests run, and `model` explores
-//! what it is good for. Knows nothing of commands, clients or replies.
+//! Lock order: the [`barrier`] (for whoever locks more than one shard), shards by (database, shard), inside only what
+//! [`effects`] are told to. Whoever holds one shard without having passed the barrier never waits for another. `gate`
+//! sees to it wherever tests run, and `model` explores what it is good for. Knows nothing of commands, clients or
+//! replies.
 
 pub mod access;
+mod barrier;
 pub mod effects;
 pub mod entry;
 pub mod expire;
@@ -25,17 +27,18 @@ pub mod shard;
 pub mod view;
 
 pub use entry::{Entry, Kind, Object, StringRef, Type, Value};
-pub use view::{Deadline, View};
+pub use view::{Deadline, Footprint, View};
 
 use effects::Effects;
 use hash::{KeyHash, KeyHasher};
-use shard::{Common, Counts, Read, Shards, Table};
+use shard::{Common, Counts, Shards, Table};
 use std::sync::OnceLock;
 
 /// All databases of the server.
 pub struct Keyspace {
     databases: Box<[OnceLock<Shards>]>,
     common: Common,
+    barrier: barrier::Barrier,
     effects: Effects,
     shards_per_database: usize,
 }
@@ -46,6 +49,7 @@ impl Keyspace {
         Keyspace {
             databases: (0..databases).map(|_| OnceLock::new()).collect(),
             common: Common { hasher: KeyHasher::new(shards), expiry: expire::Expiry::new(reapers) },
+            barrier: barrier::Barrier::new(),
             effects: Effects::default(),
             shards_per_database: shards,
         }
@@ -82,26 +86,7 @@ impl Keyspace {
 
     /// Keys, deadlines and sizes of a database, each shard at its own instant.
     pub fn counts(&self, database: usize) -> Counts {
-        let mut counts = Counts::default();
-        if let Some(shards) = self.existing(database) {
-            for index in 0..shards.len() {
-                counts.add(shards.shared(index).counts());
-            }
-        }
-        counts
-    }
-
-    /// What a database takes beside its entries.
-    pub fn overhead(&self, database: usize) -> Overhead {
-        let mut overhead = Overhead::default();
-        if let Some(shards) = self.existing(database) {
-            for index in 0..shards.len() {
-                let shard = shards.shared(index);
-                overhead.table_bytes += shard.table_bytes();
-                overhead.wheel_bytes += shard.wheel_bytes();
-            }
-        }
-        overhead
+        self.lock_nothing(database, 0).survey(database)
     }
 
     /// Who wants to know what happens to keys.

@@ -5,7 +5,7 @@
 //! purpose, to show that the checker would notice.
 
 use super::view::{Hashed, Mode};
-use super::{Deadline, Keyspace, StringRef, Value, View};
+use super::{Deadline, Footprint, Keyspace, StringRef, Value, View};
 use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler, Scheduler};
 use shuttle::{Config, FailurePersistence, Runner, thread};
 use std::cell::Cell;
@@ -106,6 +106,38 @@ impl World {
         let result = f(&mut view);
         view.finish();
         result
+    }
+
+    /// Does something as a script does that names its keys one after the other, while it runs: `f` may lock keys of
+    /// database 0.
+    fn script<R>(&self, f: impl FnOnce(&mut View<'_>, &dyn Fn(&mut View<'_>, usize)) -> R) -> R {
+        let mut view = self.keyspace.lock_growing(0, NOW_MS, &Footprint::default(), Mode::Exclusive);
+        let lock = |view: &mut View<'_>, key: usize| {
+            let mut footprint = Footprint::default();
+            footprint.add_key(0, self.keyspace.hash(self.key(key)), Mode::Exclusive);
+            assert!(view.cover(&footprint));
+        };
+        let result = f(&mut view, &lock);
+        view.finish();
+        result
+    }
+
+    /// Sets keys as a transaction, and reads others.
+    fn transaction(&self, reads: &[(usize, usize)], writes: &[(usize, usize)], n: i64) -> Vec<Option<i64>> {
+        let mut footprint = Footprint::default();
+        for (keys, mode) in [(reads, Mode::Shared), (writes, Mode::Exclusive)] {
+            for (db, key) in keys {
+                footprint.add_key(*db, self.keyspace.hash(self.key(*key)), mode);
+            }
+        }
+        let mut view = self.keyspace.lock_footprint(0, NOW_MS, &footprint);
+        for (db, key) in writes {
+            view.turn_to(*db);
+            view.set(self.key(*key), Value::Int(n), Deadline::Clear);
+        }
+        let seen = reads.iter().map(|(db, key)| number(&view, *db, self.key(*key))).collect();
+        view.finish();
+        seen
     }
 
     fn key(&self, key: usize) -> &[u8] {
@@ -284,8 +316,66 @@ fn a_key_expires_once() {
     assert_eq!(world.get_all(&[2]), [Some(2)]);
 }
 
+/// Scripts that lock as they go, against the global order, beside commands on one key and on several.
+fn scripts_that_lock_as_they_go() {
+    let world = World::new();
+    let script = |keys: [usize; 3], n: i64| {
+        move |w: &World| {
+            w.script(|view, lock| {
+                for key in keys {
+                    lock(view, key);
+                    view.set(w.key(key), Value::Int(n), Deadline::Clear);
+                }
+                for key in keys {
+                    assert_eq!(number(view, 0, w.key(key)), Some(n), "the script sees another's write");
+                }
+            });
+        }
+    };
+    join([
+        world.spawn(script([3, 0, 2], 1)),
+        world.spawn(script([2, 3, 0], 2)),
+        world.spawn(|w| w.set_all(&[0, 2, 3], 3)),
+        world.spawn(|w| {
+            w.set_all(&[1], 4);
+            let seen = w.get_all(&[0, 3, 2]);
+            assert!(all_equal(&seen), "half a script is visible: {seen:?}");
+            assert_eq!(w.get_all(&[1]), [Some(4)]);
+        }),
+        world.spawn(|w| {
+            w.keyspace.counts(0);
+            w.keyspace.expire_due(0, NOW_MS, Duration::from_secs(1));
+        }),
+    ]);
+}
+
+/// Transactions that read and write keys of several databases, scripts and single commands: each sees all or nothing
+/// of any other.
+fn transactions_over_databases() {
+    let world = World::new();
+    join([
+        world.spawn(|w| drop(w.transaction(&[], &[(0, 1), (1, 3), (0, 3)], 1))),
+        world.spawn(|w| drop(w.transaction(&[(0, 1)], &[(1, 3), (0, 3), (0, 1)], 2))),
+        world.spawn(|w| {
+            let seen = w.transaction(&[(1, 3), (0, 3), (0, 1), (0, 1)], &[], 0);
+            assert!(all_equal(&seen), "half a transaction is visible: {seen:?}");
+        }),
+        world.spawn(|w| {
+            w.script(|view, lock| {
+                lock(view, 3);
+                let three = number(view, 0, w.key(3));
+                lock(view, 1);
+                let one = number(view, 0, w.key(1));
+                assert_eq!(three, one, "half a transaction is visible to a script");
+            });
+        }),
+    ]);
+}
+
 #[test]
 fn views_are_atomic_and_nothing_deadlocks() {
+    explore(scripts_that_lock_as_they_go);
+    explore(transactions_over_databases);
     explore(writers_of_several_keys);
     explore(walks_between_writers);
     explore(increments_are_not_lost);
@@ -335,6 +425,41 @@ fn a_lock_taken_while_holding_another_is_found() {
     assert!(found.contains("deadlock"), "{found}");
 }
 
+/// Without the barrier, a script that locks as it goes deadlocks with a command on the same keys.
+#[test]
+fn growing_without_the_barrier_is_found() {
+    let found = discovery(|| {
+        let world = World::new();
+        join([
+            world.spawn(|w| w.set_all(&[0, 1], 1)),
+            world.spawn(|w| {
+                let shards = w.keyspace.shards(0);
+                let _second = w.keyspace.exclusive(shards, 1);
+                let _first = w.keyspace.exclusive(shards, 0);
+            }),
+        ]);
+    });
+    assert!(found.contains("deadlock"), "{found}");
+}
+
+/// Two scripts would deadlock with each other if both passed the barrier together with others.
+#[test]
+fn two_that_grow_must_not_share_the_barrier() {
+    let found = discovery(|| {
+        let world = World::new();
+        let grow = |order: [usize; 2]| {
+            move |w: &World| {
+                let _passage = w.keyspace.barrier.shared();
+                let shards = w.keyspace.shards(0);
+                let _one = w.keyspace.exclusive(shards, order[0]);
+                let _other = w.keyspace.exclusive(shards, order[1]);
+            }
+        };
+        join([world.spawn(grow([0, 1])), world.spawn(grow([1, 0]))]);
+    });
+    assert!(found.contains("deadlock"), "{found}");
+}
+
 #[test]
 fn a_lock_released_too_early_is_found() {
     let found = discovery(|| {
@@ -347,6 +472,40 @@ fn a_lock_released_too_early_is_found() {
         assert!(all_equal(&left), "torn: {left:?}");
     });
     assert!(found.contains("torn"), "{found}");
+}
+
+#[test]
+#[should_panic(expected = "that can deadlock")]
+fn outside_of_a_model_the_barrier_is_asserted() {
+    let world = World::new();
+    let shards = world.keyspace.shards(0);
+    let _first = world.keyspace.exclusive(shards, 0);
+    let _second = world.keyspace.exclusive(shards, 1);
+}
+
+#[test]
+fn views_cover_what_they_hold_and_grow_if_they_may() {
+    let world = World::new();
+    let footprint = |keys: &[usize], mode| {
+        let mut footprint = Footprint::default();
+        keys.iter().for_each(|key| footprint.add_key(0, world.keyspace.hash(world.key(*key)), mode));
+        footprint
+    };
+    let (shared, exclusive) = (Mode::Shared, Mode::Exclusive);
+    let mut view = world.keyspace.lock_footprint(0, NOW_MS, &footprint(&[1, 2], shared));
+    assert!(view.cover(&footprint(&[2], shared)) && !view.cover(&footprint(&[2], exclusive)));
+    assert!(!view.cover(&footprint(&[1, 3], shared)));
+    drop(view);
+    let mut view = world.keyspace.lock_growing(0, NOW_MS, &footprint(&[2], shared), exclusive);
+    assert!(view.cover(&footprint(&[3, 0], shared)) && view.cover(&footprint(&[0, 2, 3], exclusive)));
+    let mut all = Footprint::default();
+    all.add_database(1, shared);
+    all.add_used_databases(exclusive);
+    assert!(view.cover(&all));
+    assert_eq!((view.counts(0).keys, view.counts(1).keys), (0, 0));
+    drop(view);
+    let mut view = world.keyspace.lock_growing(0, NOW_MS, &footprint(&[2], shared), shared);
+    assert!(view.cover(&footprint(&[3, 0], shared)) && !view.cover(&footprint(&[1], exclusive)));
 }
 
 #[test]

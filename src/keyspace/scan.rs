@@ -43,67 +43,86 @@ impl Cursor {
     }
 }
 
+/// Visits about `count` keys of `shards` shards from `cursor` on; returns the cursor to go on with, 0 at the end.
+pub(super) fn scan<S: Read>(
+    shards: usize,
+    shard: impl Fn(usize) -> S,
+    cursor: u64,
+    count: usize,
+    now_ms: i64,
+    mut visit: impl FnMut(&Entry),
+) -> u64 {
+    let mut cursor = Cursor::decode(cursor);
+    let mut buckets_left = count.saturating_mul(BUCKETS_PER_ELEMENT);
+    let mut left = count;
+    while cursor.shard < shards {
+        let shard = shard(cursor.shard);
+        let generation = shard.generation() & ((1 << GENERATION_BITS) - 1);
+        if cursor.bucket != 0 && cursor.generation != generation {
+            cursor.bucket = 0;
+        }
+        cursor.generation = generation;
+        let buckets = shard.buckets();
+        while cursor.bucket < buckets {
+            if left == 0 || buckets_left == 0 {
+                return cursor.encode();
+            }
+            buckets_left -= 1;
+            if let Some(entry) = shard.at(cursor.bucket)
+                && !is_expired(entry.deadline(), now_ms)
+            {
+                left -= 1;
+                visit(entry);
+            }
+            cursor.bucket += 1;
+        }
+        cursor.shard += 1;
+        cursor.bucket = 0;
+    }
+    0
+}
+
+/// A key of `shards` shards picked at random, each with the same probability, unless luck runs out in a nearly empty
+/// database (then any); `None` if there is none.
+pub(super) fn random_key<S: Read>(
+    shards: usize,
+    shard: impl Fn(usize) -> S,
+    now_ms: i64,
+) -> Option<Vec<u8>> {
+    let largest = (0..shards).map(|i| shard(i).buckets()).max()?;
+    if largest == 0 {
+        return None;
+    }
+    let mut rng = rand::rng();
+    for _ in 0..RANDOM_TRIES {
+        let shard = shard(rng.random_range(0..shards));
+        if let Some(entry) = shard.at(rng.random_range(0..largest))
+            && !is_expired(entry.deadline(), now_ms)
+        {
+            return Some(entry.key().to_vec());
+        }
+    }
+    let first = rng.random_range(0..shards);
+    (0..shards).map(|i| shard((first + i) % shards)).find_map(|shard| {
+        shard.entries().find(|e| !is_expired(e.deadline(), now_ms)).map(|e| e.key().to_vec())
+    })
+}
+
 impl Keyspace {
-    /// Visits about `count` keys from `cursor` on; returns the cursor to go on with, 0 at the end.
+    /// As [`super::View::scan`], for whoever has no view.
     pub fn scan(
         &self,
         db: usize,
         cursor: u64,
         count: usize,
         now_ms: i64,
-        mut visit: impl FnMut(&Entry),
+        visit: impl FnMut(&Entry),
     ) -> u64 {
-        let Some(shards) = self.existing(db) else { return 0 };
-        let mut cursor = Cursor::decode(cursor);
-        let mut buckets_left = count.saturating_mul(BUCKETS_PER_ELEMENT);
-        let mut left = count;
-        while cursor.shard < shards.len() {
-            let shard = shards.shared(cursor.shard);
-            let generation = shard.generation() & ((1 << GENERATION_BITS) - 1);
-            if cursor.bucket != 0 && cursor.generation != generation {
-                cursor.bucket = 0;
-            }
-            cursor.generation = generation;
-            let buckets = shard.buckets();
-            while cursor.bucket < buckets {
-                if left == 0 || buckets_left == 0 {
-                    return cursor.encode();
-                }
-                buckets_left -= 1;
-                if let Some(entry) = shard.at(cursor.bucket)
-                    && !is_expired(entry.deadline(), now_ms)
-                {
-                    left -= 1;
-                    visit(entry);
-                }
-                cursor.bucket += 1;
-            }
-            cursor.shard += 1;
-            cursor.bucket = 0;
-        }
-        0
+        self.lock_nothing(db, now_ms).scan(cursor, count, visit)
     }
 
-    /// A key picked at random, each with the same probability, unless luck runs out in a nearly empty
-    /// database (then any); `None` if there is none.
+    /// As [`super::View::random_key`], for whoever has no view.
     pub fn random_key(&self, db: usize, now_ms: i64) -> Option<Vec<u8>> {
-        let shards = self.existing(db)?;
-        let largest = (0..shards.len()).map(|i| shards.shared(i).buckets()).max()?;
-        if largest == 0 {
-            return None;
-        }
-        let mut rng = rand::rng();
-        for _ in 0..RANDOM_TRIES {
-            let shard = shards.shared(rng.random_range(0..shards.len()));
-            if let Some(entry) = shard.at(rng.random_range(0..largest))
-                && !is_expired(entry.deadline(), now_ms)
-            {
-                return Some(entry.key().to_vec());
-            }
-        }
-        let first = rng.random_range(0..shards.len());
-        (0..shards.len()).map(|i| shards.shared((first + i) % shards.len())).find_map(|shard| {
-            shard.entries().find(|e| !is_expired(e.deadline(), now_ms)).map(|e| e.key().to_vec())
-        })
+        self.lock_nothing(db, now_ms).random_key()
     }
 }

@@ -1,17 +1,24 @@
 //! What one running command sees of the keyspace: the shards of its keys, locked until it is done.
 //!
 //! A view is made by [`Keyspace::lock_keys`] and its siblings, which take all locks at once in the global
-//! order; nothing is locked later. Expired keys are invisible here even before the wheel reaches them. The
-//! view also tallies what the command did to keys, for the statistics, and tells those whom it concerns (see
-//! `news`). Knows nothing of arguments or replies.
+//! order; nothing is locked later, except for a view that may grow. [`footprint`] is about views of several commands.
+//! Expired keys are invisible here even before the wheel reaches them. The view also tallies what the command did to
+//! keys, for the statistics, and tells those whom it concerns (see `news`). Knows nothing of arguments or replies.
 
+mod footprint;
 mod news;
+mod walk;
+
+pub use footprint::Footprint;
 
 use super::access::Access;
+use super::barrier::Passage;
 use super::effects::Expiring;
 use super::entry::{Entry, Type, Value};
 use super::hash::KeyHash;
-use super::shard::{Counts, ExclusiveShard, Expired, Read, Shards, SharedShard, is_expired};
+use super::shard::{
+    Counts, ExclusiveShard, Expired, Read, Shards, SharedShard, Side, Table, is_expired,
+};
 use super::{Garbage, Keyspace};
 use crate::types::events::Class;
 use news::News;
@@ -80,8 +87,15 @@ struct Locked<'a> {
 enum Held<'a> {
     Nothing,
     One(Locked<'a>),
+    Many(Many<'a>),
+}
+
+struct Many<'a> {
     /// In the global order.
-    Many(Vec<Locked<'a>>),
+    locked: Vec<Locked<'a>>,
+    /// In which mode further shards may be locked, by whoever has passed the barrier alone.
+    grows: Option<Mode>,
+    _passage: Passage<'a>,
 }
 
 /// Views are moved twice per command, which is cheap as long as it takes no call of `memcpy`.
@@ -104,7 +118,7 @@ pub struct View<'a> {
 }
 
 /// How keys are to be locked.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Mode {
     Shared,
     Exclusive,
@@ -151,23 +165,35 @@ impl Keyspace {
                 let mut shards: SmallVec<[u32; 32]> = keys.iter().map(|key| key.hash.shard).collect();
                 shards.sort_unstable();
                 shards.dedup();
-                let view = Held::Many(shards.iter().map(|s| lock(self, db, *s as usize, mode)).collect());
+                let held = self.lock_all(shards.iter().map(|shard| (db, *shard as usize)), mode);
                 if keys.len() > MAX_FETCHED_AHEAD {
                     for key in keys {
-                        self.shards_of(&view, db, key.hash, |shard| shard.prefetch_bucket(key.hash));
+                        self.shards_of(&held, db, key.hash, |shard| shard.prefetch_bucket(key.hash));
                     }
                     for key in keys {
-                        self.shards_of(&view, db, key.hash, |shard| shard.prefetch_entry(key.hash));
+                        self.shards_of(&held, db, key.hash, |shard| shard.prefetch_entry(key.hash));
                     }
                 }
-                view
+                held
             }
         };
         self.view(db, now_ms, keys, held)
     }
 
+    /// Locks shards that are given in the global order, each once.
+    fn lock_all(&self, places: impl ExactSizeIterator<Item = (usize, usize)>, mode: Mode) -> Held<'_> {
+        let is_one = places.len() == 1;
+        let mut places = places.map(|(db, shard)| (db, shard, mode));
+        let locked = |(db, shard, mode)| lock(self, db, shard, mode);
+        if is_one && let Some(place) = places.next() {
+            return Held::One(locked(place));
+        }
+        let passage = self.barrier.shared();
+        Held::Many(Many { locked: places.map(locked).collect(), grows: None, _passage: passage })
+    }
+
     fn shards_of(&self, held: &Held<'_>, db: usize, hash: KeyHash, f: impl Fn(&dyn Prefetch)) {
-        if let Held::Many(all) = held
+        if let Held::Many(Many { locked: all, .. }) = held
             && let Ok(at) = all.binary_search_by_key(&(db as u32, hash.shard), |locked| locked.place)
         {
             match &all[at].guard {
@@ -183,8 +209,8 @@ impl Keyspace {
             keys.iter().map(|(db, key)| (*db, self.hash(key).shard as usize)).collect();
         places.sort_unstable();
         places.dedup();
-        let held = places.into_iter().map(|(db, shard)| lock(self, db, shard, mode)).collect();
-        self.view(db, now_ms, &[], Held::Many(held))
+        let held = self.lock_all(places.into_iter(), mode);
+        self.view(db, now_ms, &[], held)
     }
 
     /// Locks every shard of `databases`, which ascend.
@@ -195,11 +221,12 @@ impl Keyspace {
         databases: impl Iterator<Item = usize>,
         mode: Mode,
     ) -> View<'_> {
-        let held = databases
+        let passage = self.barrier.shared();
+        let locked = databases
             .flat_map(|db| (0..self.shards_per_database).map(move |shard| (db, shard)))
             .map(|(db, shard)| lock(self, db, shard, mode))
             .collect();
-        self.view(db, now_ms, &[], Held::Many(held))
+        self.view(db, now_ms, &[], Held::Many(Many { locked, grows: None, _passage: passage }))
     }
 }
 
@@ -220,25 +247,28 @@ impl<T: Read> Prefetch for T {
 }
 
 impl Guard<'_> {
-    #[inline]
-    fn find(&self, key: &[u8], hash: KeyHash) -> Option<&Entry> {
-        match self {
-            Guard::Shared(shard) => shard.find(key, hash),
-            Guard::Exclusive(shard) => shard.find(key, hash),
-        }
-    }
-
     fn mode(&self) -> Mode {
         match self {
             Guard::Shared(_) => Mode::Shared,
             Guard::Exclusive(_) => Mode::Exclusive,
         }
     }
+}
 
-    fn counts(&self) -> Counts {
+impl Read for Guard<'_> {
+    #[inline]
+    fn table(&self) -> &Table {
         match self {
-            Guard::Shared(shard) => shard.counts(),
-            Guard::Exclusive(shard) => shard.counts(),
+            Guard::Shared(shard) => shard.table(),
+            Guard::Exclusive(shard) => shard.table(),
+        }
+    }
+
+    #[inline]
+    fn side(&self) -> &Side {
+        match self {
+            Guard::Shared(shard) => shard.side(),
+            Guard::Exclusive(shard) => shard.side(),
         }
     }
 }
@@ -263,13 +293,18 @@ impl<'a> View<'a> {
 
     #[inline]
     fn guard(&self, db: usize, hash: KeyHash) -> &Guard<'a> {
+        self.guard_at((db as u32, hash.shard)).unwrap_or_else(|| unlocked())
+    }
+
+    /// The shard at this place, if the view holds it.
+    #[inline]
+    fn guard_at(&self, place: (u32, u32)) -> Option<&Guard<'a>> {
         match &self.held {
-            Held::One(locked) if locked.place == (db as u32, hash.shard) => &locked.guard,
-            Held::Many(all) => match all.binary_search_by_key(&(db as u32, hash.shard), |l| l.place) {
-                Ok(at) => &all[at].guard,
-                Err(_) => unlocked(),
-            },
-            _ => unlocked(),
+            Held::One(locked) if locked.place == place => Some(&locked.guard),
+            Held::Many(Many { locked, .. }) => {
+                locked.binary_search_by_key(&place, |locked| locked.place).ok().map(|at| &locked[at].guard)
+            }
+            _ => None,
         }
     }
 
@@ -524,7 +559,7 @@ impl<'a> View<'a> {
         let all: &[Locked<'a>] = match &self.held {
             Held::Nothing => &[],
             Held::One(one) => std::slice::from_ref(one),
-            Held::Many(many) => many,
+            Held::Many(many) => &many.locked,
         };
         all.iter().filter(move |locked| locked.place.0 == db as u32).map(|locked| &locked.guard)
     }
@@ -546,10 +581,7 @@ impl<'a> View<'a> {
                     f(entry);
                 }
             };
-            match guard {
-                Guard::Shared(shard) => shard.entries().for_each(&mut visit),
-                Guard::Exclusive(shard) => shard.entries().for_each(&mut visit),
-            }
+            guard.entries().for_each(&mut visit);
         }
     }
 
@@ -557,13 +589,16 @@ impl<'a> View<'a> {
     pub fn flush(&mut self, databases: Range<usize>) -> Garbage {
         let list: SmallVec<[usize; 16]> = databases.clone().collect();
         self.tell_flush(&list);
+        let all: &mut [Locked<'a>] = match &mut self.held {
+            Held::Nothing => &mut [],
+            Held::One(one) => std::slice::from_mut(one),
+            Held::Many(many) => &mut many.locked,
+        };
         let mut tables = Vec::new();
-        if let Held::Many(all) = &mut self.held {
-            for locked in all.iter_mut().filter(|locked| databases.contains(&(locked.place.0 as usize))) {
-                match &mut locked.guard {
-                    Guard::Exclusive(shard) => tables.push(shard.clear()),
-                    Guard::Shared(_) => panic!("a flush needs exclusive locks"),
-                }
+        for locked in all.iter_mut().filter(|locked| databases.contains(&(locked.place.0 as usize))) {
+            match &mut locked.guard {
+                Guard::Exclusive(shard) => tables.push(shard.clear()),
+                Guard::Shared(_) => panic!("a flush needs exclusive locks"),
             }
         }
         Garbage(tables)
@@ -575,7 +610,7 @@ impl<'a> View<'a> {
             return;
         }
         let databases = (a, b);
-        let Held::Many(all) = &mut self.held else { unlocked() };
+        let Held::Many(Many { locked: all, .. }) = &mut self.held else { unlocked() };
         let first = |db: usize| all.partition_point(|locked| locked.place.0 < db as u32);
         let (a, b) = (first(a.min(b)), first(a.max(b)));
         let (low, high) = all.split_at_mut(b);
@@ -616,10 +651,12 @@ impl<'a> View<'a> {
 fn exclusive<'h, 'a>(held: &'h mut Held<'a>, db: usize, hash: KeyHash) -> &'h mut ExclusiveShard<'a> {
     let guard = match held {
         Held::One(locked) if locked.place == (db as u32, hash.shard) => &mut locked.guard,
-        Held::Many(all) => match all.binary_search_by_key(&(db as u32, hash.shard), |l| l.place) {
-            Ok(at) => &mut all[at].guard,
-            Err(_) => unlocked(),
-        },
+        Held::Many(Many { locked: all, .. }) => {
+            match all.binary_search_by_key(&(db as u32, hash.shard), |l| l.place) {
+                Ok(at) => &mut all[at].guard,
+                Err(_) => unlocked(),
+            }
+        }
         _ => unlocked(),
     };
     match guard {

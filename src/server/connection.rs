@@ -134,7 +134,9 @@ impl Connection {
         })
         .await;
         connection.serve().await;
-        connection.worker.server.clients.remove(client.id);
+        let server = connection.worker.server.clone();
+        connection.session.discard(&server);
+        server.clients.remove(client.id);
         client.mailbox.close();
         let _ = connection.stream.shutdown().await;
         drop(connection);
@@ -488,8 +490,9 @@ impl Connection {
                 }
                 Found::Incomplete => {
                     self.keep(buf, start, buf.len(), batch.partial(), large);
-                    if self.remainder.len() > settings.query_limit_bytes {
-                        return Ok(self.refuse_query(self.remainder.len()));
+                    let waiting = self.remainder.len() + self.session.queued_bytes();
+                    if waiting > settings.query_limit_bytes {
+                        return Ok(self.refuse_query(waiting));
                     }
                     self.flush(cx, &mut scratch.out)?;
                     return Ok(Step::Continue { more: false });
@@ -703,6 +706,7 @@ impl Connection {
             + input.capacity()
             + args_bytes
             + large_bytes
+            + client.multi_bytes.load(Ordering::Relaxed)
             + self.output.bytes();
         let before = client.memory_bytes.load(Ordering::Relaxed);
         if memory != before {

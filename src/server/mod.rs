@@ -28,6 +28,7 @@ use crate::observe::slowlog::Slowlog;
 use crate::state::counters::Counters;
 use crate::state::shutdown::{self, Shutdown};
 use crate::state::waiters::Waiters;
+use crate::state::watch::Watchers;
 use crate::state::{Clients, Server, random_id};
 use pidfile::Pidfile;
 use std::path::PathBuf;
@@ -49,8 +50,12 @@ pub fn build(config: Config, config_file: Option<PathBuf>, log: Log, program: St
     let keyspace = Keyspace::new(config.databases() as usize, config.keyspace_shards() as usize, reapers);
     let waiters = Arc::new(Waiters::default());
     keyspace.effects().set_observer(Party::Waiters, waiters.clone());
+    let watchers = Arc::new(Watchers::default());
+    keyspace.effects().set_observer(Party::Watchers, watchers.clone());
     Server {
         keyspace,
+        watchers,
+        waiters,
         config,
         config_file,
         executable,
@@ -61,7 +66,6 @@ pub fn build(config: Config, config_file: Option<PathBuf>, log: Log, program: St
         slowlog,
         latency: LatencyMonitor::new(),
         pause: Default::default(),
-        waiters,
         shutdown: Shutdown::default(),
         listening: Default::default(),
         switches: Default::default(),

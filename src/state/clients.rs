@@ -7,6 +7,7 @@
 use super::mailbox::{Mailbox, Put};
 use super::waiters::Waiter;
 use super::wake;
+use super::watch::WatchState;
 use crate::resp::reply::{Proto, Reply};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
@@ -85,6 +86,11 @@ pub struct Client {
     waiter: Mutex<Option<Arc<Waiter>>>,
     /// The client has subscriptions.
     pub is_subscriber: AtomicBool,
+    /// How many commands are queued for EXEC, -1 without MULTI.
+    pub multi: AtomicI64,
+    /// Memory of those, and of the list of watched keys.
+    pub multi_bytes: AtomicUsize,
+    pub watch: WatchState,
     /// Unix milliseconds of the last command.
     pub last_active_ms: AtomicI64,
     /// Number of the last command in the table, `u32::MAX` if there was none.
@@ -137,6 +143,9 @@ impl Client {
             paused: AtomicBool::new(false),
             waiter: Mutex::new(None),
             is_subscriber: AtomicBool::new(false),
+            multi: AtomicI64::new(-1),
+            multi_bytes: AtomicUsize::new(0),
+            watch: WatchState::default(),
             last_active_ms: AtomicI64::new(now_ms),
             last_command: AtomicU32::new(u32::MAX),
             query_bytes: AtomicUsize::new(0),

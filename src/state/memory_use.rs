@@ -1,7 +1,7 @@
 //! Where the server's memory goes: the figures behind INFO memory, MEMORY STATS and MEMORY DOCTOR.
 
 use super::Server;
-use crate::keyspace::Overhead;
+use crate::keyspace::{Overhead, View};
 use crate::memory::{self, AllocatorStats};
 
 /// The memory of the server at one moment, bytes throughout.
@@ -24,17 +24,18 @@ pub struct MemoryUse {
 }
 
 impl MemoryUse {
-    /// Adds everything up. Takes a lock per shard and asks the allocator: nothing for a hot path.
-    pub fn of(server: &Server) -> MemoryUse {
+    /// Adds everything up. Takes a lock per shard, if the view does not hold it, and asks the allocator: nothing for a
+    /// hot path.
+    pub fn of(server: &Server, view: &View<'_>) -> MemoryUse {
         memory::publish();
         let clients = server.clients.all();
         let mut databases = Vec::new();
         let mut keys = 0;
         for db in 0..server.keyspace.databases() {
-            let counts = server.keyspace.counts(db);
+            let counts = view.survey(db);
             if counts.keys > 0 {
                 keys += counts.keys;
-                databases.push((db, server.keyspace.overhead(db)));
+                databases.push((db, view.overhead(db)));
             }
         }
         let used = memory::used_bytes();

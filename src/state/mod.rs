@@ -12,8 +12,10 @@ pub mod pause;
 pub mod session;
 pub mod shutdown;
 pub mod switches;
+pub mod transaction;
 pub mod waiters;
 pub mod wake;
+pub mod watch;
 
 pub use clients::{Client, Clients};
 pub use session::Session;
@@ -40,6 +42,7 @@ pub struct Server {
     pub program: String,
     pub keyspace: Keyspace,
     pub clients: Clients,
+    pub watchers: std::sync::Arc<watch::Watchers>,
     pub counters: Counters,
     pub slowlog: Slowlog,
     pub latency: LatencyMonitor,

@@ -1,7 +1,11 @@
 //! The state of one connection as far as commands read and change it.
 
+use super::Server;
 use super::clients::Client;
+use super::transaction::Transaction;
 use super::waiters::Waiter;
+use super::watch::WatchedKeys;
+use crate::keyspace::View;
 use crate::resp::reply::Proto;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -56,10 +60,11 @@ pub struct Session {
     /// The client has subscriptions; see [`Session::set_subscriber`].
     pub is_subscriber: bool,
     pub next: Next,
-    /// Whether a command may wait. In a transaction it may not.
-    pub may_wait: bool,
     /// What the connection waits for.
     pub wait: Option<Box<Wait>>,
+    /// What was queued since MULTI.
+    pub transaction: Option<Box<Transaction>>,
+    pub watched: WatchedKeys,
 }
 
 impl Session {
@@ -73,9 +78,45 @@ impl Session {
             no_touch: false,
             is_subscriber: false,
             next: Next::Continue,
-            may_wait: true,
             wait: None,
+            transaction: None,
+            watched: WatchedKeys::default(),
         }
+    }
+
+    /// Tells others how far the transaction has come.
+    pub fn publish_transaction(&self) {
+        let (commands, bytes) = match &self.transaction {
+            None => (-1, 0),
+            Some(transaction) => (transaction.len() as i64, transaction.bytes()),
+        };
+        self.client.multi.store(commands, Ordering::Relaxed);
+        self.client.multi_bytes.store(bytes + self.watched.heap_bytes(), Ordering::Relaxed);
+    }
+
+    /// Bytes of the arguments that wait for EXEC: a part of what the client has sent.
+    pub fn queued_bytes(&self) -> usize {
+        self.transaction.as_ref().map_or(0, |transaction| transaction.args_bytes())
+    }
+
+    /// WATCH: a key of the view's database, which the view has locked.
+    pub fn watch(&mut self, server: &Server, view: &View<'_>, key: &[u8]) {
+        server.watchers.watch(&self.client, &mut self.watched, view, key);
+        self.publish_transaction();
+    }
+
+    /// UNWATCH.
+    pub fn unwatch(&mut self, server: &Server) {
+        server.watchers.unwatch(&self.client, &mut self.watched, server.keyspace.effects());
+        self.publish_transaction();
+    }
+
+    /// DISCARD, or the end of the connection.
+    pub fn discard(&mut self, server: &Server) {
+        if let Some(transaction) = self.transaction.take() {
+            transaction.end();
+        }
+        self.unwatch(server);
     }
 
     /// SELECT.

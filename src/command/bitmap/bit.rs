@@ -7,6 +7,7 @@ use crate::command::spec::{Arg, Command, Flags, Group, KeyFlags, KeySpec};
 use crate::command::string::string;
 use crate::keyspace::Value;
 use crate::types::number;
+use crate::types::events::Class;
 
 pub const SETBIT: Command = Command {
     name: "setbit",
@@ -46,7 +47,10 @@ fn setbit(call: &mut Call<'_, '_>) -> Result<(), Error> {
         *byte = if set { *byte | mask } else { *byte & !mask };
         was_set
     });
-    call.keys.changed((grows || was_set != set).into());
+    if grows || was_set != set {
+        call.keys.notify(Class::STRING, "setbit", key);
+        call.keys.changed(1);
+    }
     call.out.integer(was_set.into());
     Ok(())
 }

@@ -11,6 +11,7 @@ use crate::types::bits::{self, Operation};
 use bytes::Bytes;
 use smallvec::SmallVec;
 use std::borrow::Cow;
+use crate::types::events::Class;
 
 /// The names of the operations.
 const OPERATIONS: [(&str, Operation); 8] = [
@@ -96,13 +97,15 @@ fn bitop(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let result = result(call, operation)?;
     let len = result.len();
     if len > 0 {
-        call.keys.set(destination, Value::Shared(Bytes::from(result)), Deadline::Clear);
+        call.keys.overwrite(destination, Value::Shared(Bytes::from(result)), Deadline::Clear);
         if let Some(entry) = call.keys.update(destination) {
             entry.mark_raw();
         }
+        call.keys.notify(Class::STRING, "set", destination);
         call.keys.changed(1);
     } else if let Some(entry) = call.keys.remove(destination) {
         free_entry(entry);
+        call.keys.notify(Class::GENERIC, "del", destination);
         call.keys.changed(1);
     }
     call.out.integer(len as i64);

@@ -12,6 +12,7 @@ use crate::resp::scan::Request;
 use crate::state::Server;
 use crate::types::bits::{Field, Overflow};
 use crate::types::number;
+use crate::types::events::Class;
 
 const READS: KeyFlags = KeyFlags::RO.union(KeyFlags::ACCESS);
 const WRITES: KeyFlags = KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE);
@@ -225,6 +226,9 @@ fn bitfield(call: &mut Call<'_, '_>) -> Result<(), Error> {
         }
         changes
     });
+    if changes > 0 {
+        call.keys.notify(Class::STRING, "setbit", key);
+    }
     call.keys.changed(changes);
     Ok(())
 }

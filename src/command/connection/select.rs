@@ -2,7 +2,7 @@
 
 use crate::command::call::Call;
 use crate::command::errors::Error;
-use crate::command::spec::{Arg, Command, Flags, Group, Scope};
+use crate::command::spec::{Arg, Command, Databases, Flags, Group, Scope};
 use crate::state::session::Next;
 
 pub const SELECT: Command = Command {
@@ -13,7 +13,7 @@ pub const SELECT: Command = Command {
     flags: Flags::LOADING.union(Flags::STALE).union(Flags::FAST),
     args: &[Arg::integer("index")],
     reply: "OK",
-    scope: Scope::Nothing,
+    scope: Scope::Select,
     handler: Some(select),
     ..Command::NEW
 };
@@ -29,7 +29,8 @@ pub const RESET: Command = Command {
         .union(Flags::STALE)
         .union(Flags::FAST)
         .union(Flags::NO_AUTH)
-        .union(Flags::ALLOW_BUSY),
+        .union(Flags::ALLOW_BUSY)
+        .union(Flags::UNQUEUED),
     reply: "RESET",
     scope: Scope::Nothing,
     handler: Some(reset),
@@ -46,7 +47,8 @@ pub const QUIT: Command = Command {
         .union(Flags::LOADING)
         .union(Flags::STALE)
         .union(Flags::FAST)
-        .union(Flags::NO_AUTH),
+        .union(Flags::NO_AUTH)
+        .union(Flags::UNQUEUED),
     deprecated: Some(("7.2.0", "just closing the connection")),
     reply: "OK",
     scope: Scope::Nothing,
@@ -55,16 +57,15 @@ pub const QUIT: Command = Command {
 };
 
 fn select(call: &mut Call<'_, '_>) -> Result<(), Error> {
-    let index = call.args.next_i64_in(i32::MIN.into()..=i32::MAX.into(), Error::NotInt32)?;
-    match usize::try_from(index) {
-        Ok(index) if index < call.server.keyspace.databases() => call.session.select(index),
-        _ => return Err(Error::DbIndexOutOfRange),
-    }
+    let databases = Databases { selected: call.session.db, count: call.server.keyspace.databases() };
+    let db = databases.next(&mut call.args)?;
+    call.session.select(db);
     call.out.ok();
     Ok(())
 }
 
 fn reset(call: &mut Call<'_, '_>) -> Result<(), Error> {
+    call.session.discard(call.server);
     call.session.reset(!call.server.needs_password());
     call.out.set_proto(call.session.proto);
     call.out.simple("RESET");

@@ -4,6 +4,7 @@ use super::free_entry;
 use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::spec::{Arg, Command, Flags, Group, KeyFlags, KeySpec};
+use crate::types::events::Class;
 
 pub const DEL: Command = Command {
     name: "del",
@@ -34,6 +35,7 @@ fn delete(call: &mut Call<'_, '_>) -> Result<(), Error> {
     for key in call.args.rest() {
         if let Some(entry) = call.keys.remove(key) {
             free_entry(entry);
+            call.keys.notify(Class::GENERIC, "del", key);
             deleted += 1;
         }
     }

@@ -6,6 +6,7 @@ use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::spec::{Arg, Command, Flags, Group, KeyFlags, KeySpec};
 use std::borrow::Cow;
+use crate::types::events::Class;
 
 const CONDITION: &[Arg] =
     &[Arg::word("nx", "NX"), Arg::word("xx", "XX"), Arg::word("gt", "GT"), Arg::word("lt", "LT")];
@@ -120,8 +121,10 @@ fn set_deadline(call: &mut Call<'_, '_>, unit_ms: i64, base_ms: i64) -> Result<(
             if let Some(old) = call.keys.remove(key) {
                 free_entry(old);
             }
+            call.keys.notify(Class::GENERIC, "del", key);
         } else {
             call.keys.set_deadline(key, Some(deadline));
+            call.keys.notify(Class::GENERIC, "expire", key);
         }
         call.keys.changed(1);
     }
@@ -149,6 +152,7 @@ fn persist(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let had_deadline = call.keys.update(key).is_some_and(|entry| entry.deadline().is_some());
     if had_deadline {
         call.keys.set_deadline(key, None);
+        call.keys.notify(Class::GENERIC, "persist", key);
         call.keys.changed(1);
     }
     call.out.integer(had_deadline.into());

@@ -6,6 +6,7 @@ use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::spec::{Arg, Command, Databases, Flags, Group, KeyFlags, KeySpec, Scope};
 use crate::keyspace::access::Access;
+use crate::types::events::Class;
 
 const SOURCE: KeyFlags = KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE);
 
@@ -41,7 +42,7 @@ fn rename(call: &mut Call<'_, '_>) -> Result<(), Error> {
         return Err(Error::NoSuchKey);
     }
     if from != to {
-        move_entry(call, from, call.keys.db, to);
+        move_entry(call, from, call.keys.db, to, ["rename_from", "rename_to"]);
     }
     call.out.ok();
     Ok(())
@@ -55,18 +56,21 @@ fn renamenx(call: &mut Call<'_, '_>) -> Result<(), Error> {
     // A key's own name is always taken.
     let free = call.keys.peek(to).is_none();
     if free {
-        move_entry(call, from, call.keys.db, to);
+        move_entry(call, from, call.keys.db, to, ["rename_from", "rename_to"]);
     }
     call.out.integer(free.into());
     Ok(())
 }
 
-/// Moves the entry of `from` in the selected database to the name `to` in database `db`.
-fn move_entry(call: &mut Call<'_, '_>, from: &[u8], db: usize, to: &[u8]) {
+/// Moves the entry of `from` in the selected database to the name `to` in database `db`; these are the events of the
+/// two keys.
+fn move_entry(call: &mut Call<'_, '_>, from: &[u8], db: usize, to: &[u8], events: [&str; 2]) {
     if let Some(entry) = call.keys.remove(from) {
         if let Some(old) = call.keys.insert_in(db, entry.renamed(to)) {
             free_entry(old);
         }
+        call.keys.notify(Class::GENERIC, events[0], from);
+        call.keys.notify_in(db, Class::GENERIC, events[1], to);
         call.keys.changed(1);
     }
 }
@@ -115,18 +119,13 @@ impl<'a> CopyOptions<'a> {
             if args.skip_word("REPLACE") {
                 options.replace = true;
             } else if args.skip_word("DB") {
-                options.db = next_database(args, databases)?;
+                options.db = databases.next(args)?;
             } else {
                 return Err(Error::Syntax);
             }
         }
         Ok(options)
     }
-}
-
-fn next_database(args: &mut Args<'_>, databases: Databases) -> Result<usize, Error> {
-    let db = usize::try_from(args.next_i32()?).ok();
-    db.filter(|db| *db < databases.count).ok_or(Error::DbIndexOutOfRange)
 }
 
 fn databases(call: &Call<'_, '_>) -> Databases {
@@ -151,6 +150,7 @@ fn copy(call: &mut Call<'_, '_>) -> Result<(), Error> {
         if let Some(old) = call.keys.insert_in(db, copy) {
             free_entry(old);
         }
+        call.keys.notify_in(db, Class::GENERIC, "copy_to", to);
         call.keys.changed(1);
     }
     Ok(())
@@ -170,7 +170,7 @@ pub const MOVE: Command = Command {
     scope: Scope::Custom(|args, databases, places| {
         let at = args.position();
         args.take()?;
-        places.extend([(databases.selected, at), (next_database(args, databases)?, at)]);
+        places.extend([(databases.selected, at), (databases.next(args)?, at)]);
         Ok(())
     }),
     handler: Some(move_key),
@@ -180,13 +180,13 @@ pub const MOVE: Command = Command {
 fn move_key(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let key = call.args.take()?;
     let databases = databases(call);
-    let db = next_database(&mut call.args, databases)?;
+    let db = databases.next(&mut call.args)?;
     if db == call.keys.db {
         return Err(Error::SameObject);
     }
     let free = call.keys.update(key).is_some() && call.keys.peek_in(db, key).is_none();
     if free {
-        move_entry(call, key, db, key);
+        move_entry(call, key, db, key, ["move_from", "move_to"]);
     }
     call.out.integer(free.into());
     Ok(())

@@ -54,7 +54,7 @@ pub const SCAN: Command = Command {
     ],
     history: &[("6.0.0", "The option TYPE.")],
     reply: "array of the cursor to go on with (0 at the end) and an array of names",
-    scope: Scope::Nothing,
+    scope: Scope::Walk,
     handler: Some(scan),
     ..Command::NEW
 };
@@ -64,8 +64,7 @@ fn scan(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let options = ScanOptions::parse(&mut call.args, Scanned::Keys)?;
     let mut names = Reply::new(call.out.proto());
     let mut found = 0;
-    let (db, now_ms) = (call.keys.db, call.keys.now_ms);
-    let next = call.keys.keyspace().scan(db, cursor, options.count, now_ms, |entry| {
+    let next = call.keys.scan(cursor, options.count, |entry| {
         if options.accepts(entry.key()) && options.accepts_type(entry.value_type().name()) {
             names.bulk(entry.key());
             found += 1;
@@ -88,13 +87,13 @@ pub const RANDOMKEY: Command = Command {
     flags: Flags::READONLY.union(Flags::TOUCHES_ARBITRARY_KEYS),
     tips: &["request_policy:all_shards", "response_policy:special", "nondeterministic_output"],
     reply: "bulk string, or null if the database is empty",
-    scope: Scope::Nothing,
+    scope: Scope::Walk,
     handler: Some(randomkey),
     ..Command::NEW
 };
 
 fn randomkey(call: &mut Call<'_, '_>) -> Result<(), Error> {
-    match call.keys.keyspace().random_key(call.keys.db, call.keys.now_ms) {
+    match call.keys.random_key() {
         Some(key) => call.out.bulk(&key),
         None => call.out.null(),
     }

@@ -7,6 +7,7 @@ use crate::command::spec::{Arg, Command, Flags, Group, KeyFlags, KeySpec};
 use crate::types::long_double::LongDouble;
 use crate::types::number;
 use crate::types::packed::Item;
+use crate::types::events::Class;
 
 /// What both commands have in common.
 const COUNT: Command = Command {
@@ -41,6 +42,7 @@ fn hincrby(call: &mut Call<'_, '_>) -> Result<(), Error> {
         hash.set(field, itoa::Buffer::new().format(sum).as_bytes(), true);
         Ok(sum)
     })?;
+    call.keys.notify(Class::HASH, "hincrby", key);
     call.keys.changed(1);
     call.out.integer(sum);
     Ok(())
@@ -73,6 +75,7 @@ fn hincrbyfloat(call: &mut Call<'_, '_>) -> Result<(), Error> {
         Ok(text)
     };
     let text = edit_or_create(call.keys, key, Limits::of(call.server), add)?;
+    call.keys.notify(Class::HASH, "hincrbyfloat", key);
     call.keys.changed(1);
     call.out.bulk(&text);
     Ok(())

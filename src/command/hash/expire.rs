@@ -1,11 +1,12 @@
 //! Deadlines of fields: HEXPIRE and its forms set them, HTTL and its forms tell them, HPERSIST removes them.
 
 use super::deadline::{FIELDS, fields, parse};
-use super::value::{HashMut, Limits, check_type, edit, read};
+use super::value::{HashMut, Limits, check_type, edit, notify_if_gone, read};
 use crate::command::args::Args;
 use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::spec::{Arg, Command, Flags, Group, KeyFlags, KeySpec};
+use crate::types::events::Class;
 
 /// What the four forms of HEXPIRE have in common.
 const SETTER: Command = Command {
@@ -150,6 +151,11 @@ fn set_deadlines(call: &mut Call<'_, '_>, unit_ms: i64, base_ms: i64) -> Result<
         reply_each(call, count, NO_SUCH_FIELD);
     }
     call.keys.fields_expired(deleted);
+    if changed > 0 {
+        // All fields get the same deadline, which either has passed or not.
+        call.keys.notify(Class::HASH, if deleted > 0 { "hdel" } else { "hexpire" }, key);
+        notify_if_gone(call.keys, key);
+    }
     call.keys.changed(changed);
     Ok(())
 }
@@ -187,7 +193,10 @@ fn persist(call: &mut Call<'_, '_>) -> Result<(), Error> {
     if known.is_none() {
         reply_each(call, count, NO_SUCH_FIELD);
     }
-    call.keys.changed(changed.into());
+    if changed {
+        call.keys.notify(Class::HASH, "hpersist", key);
+        call.keys.changed(1);
+    }
     Ok(())
 }
 

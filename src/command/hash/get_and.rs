@@ -1,10 +1,11 @@
 //! Reading fields and changing them at once: HGETDEL deletes them, HGETEX sets or removes their deadlines.
 
 use super::deadline::{FIELDS, TimeOption, fields};
-use super::value::{Limits, check_type, edit, reply_or_null};
+use super::value::{Limits, check_type, edit, notify_if_gone, reply_or_null};
 use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::spec::{Arg, Command, Flags, Group, KeyFlags, KeySpec};
+use crate::types::events::Class;
 
 /// What both commands have in common.
 const GET_AND: Command = Command {
@@ -47,7 +48,13 @@ fn hgetdel(call: &mut Call<'_, '_>) -> Result<(), Error> {
         Ok(deleted)
     })?;
     match deleted {
-        Some(deleted) => call.keys.changed(deleted),
+        Some(deleted) => {
+            if deleted > 0 {
+                call.keys.notify(Class::HASH, "hdel", key);
+                notify_if_gone(call.keys, key);
+            }
+            call.keys.changed(deleted);
+        }
         None => reply_nulls(call, count),
     }
     Ok(())
@@ -125,7 +132,18 @@ fn hgetex(call: &mut Call<'_, '_>) -> Result<(), Error> {
     })?;
     call.keys.fields_expired(deleted);
     match changed {
-        Some(changed) => call.keys.changed(changed),
+        Some(changed) => {
+            if changed > 0 {
+                let event = match change {
+                    Change::Persist => "hpersist",
+                    _ if deleted > 0 => "hdel",
+                    _ => "hexpire",
+                };
+                call.keys.notify(Class::HASH, event, key);
+                notify_if_gone(call.keys, key);
+            }
+            call.keys.changed(changed);
+        }
         None => reply_nulls(call, count),
     }
     Ok(())

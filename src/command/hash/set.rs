@@ -1,11 +1,12 @@
 //! Setting and deleting fields.
 
 use super::PAIRS;
-use super::value::{Limits, create, edit};
+use super::value::{Limits, create, edit, notify_if_gone};
 use crate::command::args::Args;
 use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::spec::{Arg, Command, Flags, Group, KeyFlags, KeySpec};
+use crate::types::events::Class;
 
 /// What setting commands have in common.
 const SET: Command = Command {
@@ -64,6 +65,7 @@ fn set(call: &mut Call<'_, '_>) -> Result<usize, Error> {
         Ok(pairs.clone().filter(|(name, value)| hash.set(name, value, false)).count())
     })?;
     let created = changed.unwrap_or_else(|| create(call.keys, key, limits, pairs));
+    call.keys.notify(Class::HASH, "hset", key);
     call.keys.changed((call.args.left() / 2) as u64);
     Ok(created)
 }
@@ -88,7 +90,10 @@ fn hsetnx(call: &mut Call<'_, '_>) -> Result<(), Error> {
         Ok(new.is_some_and(|(name, value)| hash.set(name, value, false)))
     })?;
     let set = set.unwrap_or_else(|| create(call.keys, key, limits, pairs) > 0);
-    call.keys.changed(set.into());
+    if set {
+        call.keys.notify(Class::HASH, "hset", key);
+        call.keys.changed(1);
+    }
     call.out.integer(set.into());
     Ok(())
 }
@@ -115,7 +120,11 @@ fn hdel(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let deleted =
         edit(call.keys, key, limits, |hash| Ok(fields.rest().filter(|name| hash.remove(name)).count()))?;
     let deleted = deleted.unwrap_or(0);
-    call.keys.changed(deleted as u64);
+    if deleted > 0 {
+        call.keys.notify(Class::HASH, "hdel", key);
+        notify_if_gone(call.keys, key);
+        call.keys.changed(deleted as u64);
+    }
     call.out.integer(deleted as i64);
     Ok(())
 }

@@ -3,12 +3,13 @@
 use super::PAIRS;
 use super::deadline::TimeOption;
 use super::set::pairs;
-use super::value::{Limits, check_type, edit, edit_or_create};
+use super::value::{Limits, check_type, edit, edit_or_create, notify_if_gone};
 use crate::command::args::Args;
 use crate::command::call::Call;
 use crate::command::errors::{Error, echo};
 use crate::command::spec::{Arg, Command, Flags, Group, KeyFlags, KeySpec};
 use crate::types::number;
+use crate::types::events::Class;
 
 pub const HSETEX: Command = Command {
     name: "hsetex",
@@ -147,6 +148,11 @@ fn hsetex(call: &mut Call<'_, '_>) -> Result<(), Error> {
         Ok(deleted)
     })?;
     call.keys.fields_expired(deleted);
+    call.keys.notify(Class::HASH, "hset", key);
+    if let Expiry::At(_) = expiry {
+        call.keys.event(Class::HASH, if deleted > 0 { "hdel" } else { "hexpire" }, key);
+    }
+    notify_if_gone(call.keys, key);
     call.keys.changed((call.args.left() / 2) as u64);
     call.out.integer(1);
     Ok(())

@@ -16,6 +16,7 @@ use crate::types::number;
 use crate::types::packed::{self, Item};
 use crate::types::packed_hash::{self, Layout};
 use rand::Rng;
+use crate::types::events::Class;
 
 /// Up to where a hash is packed.
 #[derive(Clone, Copy)]
@@ -245,6 +246,13 @@ pub fn edit<R>(
         free_entry(entry);
     }
     result.map(Some)
+}
+
+/// States that the hash at `key`, from which this event took fields, is gone if it is.
+pub fn notify_if_gone(keys: &View<'_>, key: &[u8]) {
+    if !keys.is_unobserved() && keys.peek(key).is_none() {
+        keys.event(Class::GENERIC, "del", key);
+    }
 }
 
 /// As [`edit`], on an empty hash if there is none at `key`.

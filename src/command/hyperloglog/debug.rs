@@ -88,6 +88,7 @@ fn make_dense(call: &mut Call<'_, '_>, key: &[u8]) -> Result<bool, Error> {
     }
     let dense = hyperloglog::to_dense(bytes)?;
     entry.rewrite(&dense);
+    call.keys.modified(key);
     call.keys.changed(1);
     Ok(true)
 }

@@ -12,6 +12,7 @@ use super::string::string;
 use crate::keyspace::{Deadline, Entry, StringRef, Value};
 use crate::types::hyperloglog::{self, Corrupt, Encoding, Registers};
 use std::sync::atomic::Ordering;
+use crate::types::events::Class;
 
 pub const COMMANDS: &[Command] = &[PFADD, PFCOUNT, debug::PFDEBUG, PFMERGE, debug::PFSELFTEST];
 
@@ -112,6 +113,7 @@ fn pfadd(call: &mut Call<'_, '_>) -> Result<(), Error> {
     outcome?;
     if changes > 0 {
         entry.edit(0, hyperloglog::mark_stale);
+        call.keys.notify(Class::STRING, "pfadd", key);
     }
     call.keys.changed(changes);
     call.out.integer((changes > 0).into());
@@ -152,6 +154,7 @@ fn pfcount(call: &mut Call<'_, '_>) -> Result<(), Error> {
                 if let Some(entry) = call.keys.update(key) {
                     entry.edit(0, |bytes| hyperloglog::note_cardinality(bytes, cardinality));
                 }
+                call.keys.modified(key);
                 call.keys.changed(1);
                 cardinality
             }
@@ -218,6 +221,8 @@ fn pfmerge(call: &mut Call<'_, '_>) -> Result<(), Error> {
     }
     hyperloglog::mark_stale(&mut bytes);
     entry.rewrite(&bytes);
+    // Redis's name for it, too.
+    call.keys.notify(Class::STRING, "pfadd", key);
     call.keys.changed(1);
     call.out.ok();
     Ok(())

@@ -6,6 +6,7 @@ use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::spec::{Arg, Command, Flags, Group, KeyFlags, KeySpec};
 use crate::types::list::{End, Wanted};
+use crate::types::events::Class;
 
 pub const LINSERT: Command = Command {
     name: "linsert",
@@ -44,6 +45,7 @@ fn linsert(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let element = value::incoming(call.args).next().ok_or(Error::Syntax)?;
     match value::insert_beside(entry, pivot, towards, element, Sizes::of(call.server))? {
         Some(len) => {
+            call.keys.notify(Class::LIST, "linsert", key);
             call.keys.changed(1);
             call.out.integer(len as i64);
         }
@@ -77,6 +79,7 @@ fn lset(call: &mut Call<'_, '_>) -> Result<(), Error> {
     if !value::set(entry, index, element, Sizes::of(call.server))? {
         return Err(Error::line("ERR index out of range"));
     }
+    call.keys.notify(Class::LIST, "lset", key);
     call.keys.changed(1);
     call.out.ok();
     Ok(())
@@ -108,7 +111,9 @@ fn lrem(call: &mut Call<'_, '_>) -> Result<(), Error> {
         return Ok(());
     };
     let (removed, left) = value::remove_equal(entry, wanted, most, from, Sizes::of(call.server))?;
-    value::removed(call.keys, key, left);
+    if removed > 0 {
+        value::removed(call.keys, key, left, "lrem");
+    }
     call.keys.changed(removed as u64);
     call.out.integer(removed as i64);
     Ok(())

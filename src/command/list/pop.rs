@@ -87,7 +87,7 @@ pub fn pop_many(
     list.reply_range(out, first, count, end);
     if count > 0 {
         let left = value::remove_range(entry, lowest, count, sizes)?;
-        value::removed(view, key, left);
+        value::removed(view, key, left, value::pop_event(end));
         view.changed(count as u64);
     }
     Ok(true)

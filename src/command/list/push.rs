@@ -5,6 +5,7 @@ use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::spec::{Arg, Command, Flags, Group, KeyFlags, KeySpec};
 use crate::types::list::End;
+use crate::types::events::Class;
 
 pub const LPUSH: Command = Command {
     name: "lpush",
@@ -65,6 +66,7 @@ fn push_to_existing(call: &mut Call<'_, '_>, end: End) -> Result<(), Error> {
     let elements = value::incoming(call.args);
     let added = elements.len();
     let len = value::push_to(entry, end, elements, Sizes::of(call.server))?;
+    call.keys.notify(Class::LIST, value::push_event(end), key);
     call.keys.changed(added as u64);
     call.out.integer(len as i64);
     Ok(())

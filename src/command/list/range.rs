@@ -114,7 +114,7 @@ fn ltrim(call: &mut Call<'_, '_>) -> Result<(), Error> {
             value::remove_range(entry, kept.end, len - kept.end, sizes)?;
             value::remove_range(entry, 0, kept.start, sizes)?;
         }
-        value::removed(call.keys, key, kept.len());
+        value::removed(call.keys, key, kept.len(), "ltrim");
         call.keys.changed((len - kept.len()) as u64);
     }
     call.out.ok();

@@ -8,6 +8,7 @@ use crate::command::spec::{Arg, Command, Flags, Group, KeyFlags, KeySpec};
 use crate::keyspace::View;
 use crate::resp::reply::Reply;
 use crate::types::list::End;
+use crate::types::events::Class;
 
 pub const LMOVE: Command = Command {
     name: "lmove",
@@ -83,6 +84,8 @@ pub fn transfer(
     let Some(entry) = view.update(source) else { return Ok(false) };
     if source == destination {
         value::rotate(entry, from, to, sizes, |element| value::reply(out, element))?;
+        view.notify(Class::LIST, value::push_event(to), source);
+        view.event(Class::LIST, value::pop_event(from), source);
         view.changed(1);
         return Ok(true);
     }
@@ -90,11 +93,12 @@ pub fn transfer(
     if let Some(entry) = view.peek(destination) {
         value::list(entry)?;
     }
-    let moved = value::pop(view, source, from, sizes, |element| {
+    let moved = value::pop_untold(view, source, from, sizes, |element| {
         value::reply(out, element);
         Moved::new(element)
     })?;
-    let Some(moved) = moved else { return Ok(false) };
+    let Some((Some(moved), left)) = moved else { return Ok(false) };
     value::push(view, destination, to, moved.incoming(), sizes)?;
+    value::tell_removed(view, source, left, value::pop_event(from));
     Ok(true)
 }

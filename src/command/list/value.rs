@@ -21,6 +21,7 @@ use crate::types::packed::{self, HEADER_BYTES, Item};
 use bytes::Bytes;
 use smallvec::SmallVec;
 use std::ops::ControlFlow;
+use crate::types::events::Class;
 
 /// The longest list that stands in its entry. Moving so much costs about as much as a step further into memory.
 const MAX_SHORT_BYTES: usize = 1024;
@@ -205,7 +206,9 @@ pub fn push<'a>(
     sizes: Sizes,
 ) -> Result<usize, Error> {
     if let Some(entry) = view.update(key) {
-        return push_to(entry, end, elements, sizes);
+        let len = push_to(entry, end, elements, sizes)?;
+        view.notify(Class::LIST, push_event(end), key);
+        return Ok(len);
     }
     let count = elements.len();
     let bytes = text_bytes(elements.clone());
@@ -224,6 +227,7 @@ pub fn push<'a>(
         elements.for_each(|element| list.push(end, element));
         view.set(key, Value::Object(Kind::List, Object::List(list)), Deadline::Clear);
     }
+    view.notify(Class::LIST, push_event(end), key);
     Ok(count)
 }
 
@@ -337,13 +341,47 @@ fn go_inline(entry: &mut Entry) {
     entry.set_value(Value::Packed(Kind::PackedList, &sequence));
 }
 
-/// Leaves everything in order after something was removed from the list at `key`, which is so long now.
+/// The event of elements that were added at an end.
 #[inline]
-pub fn removed(view: &mut View<'_>, key: &[u8], len: usize) {
+pub fn push_event(end: End) -> &'static str {
+    match end {
+        End::Head => "lpush",
+        End::Tail => "rpush",
+    }
+}
+
+/// The event of elements that were taken from an end.
+#[inline]
+pub fn pop_event(end: End) -> &'static str {
+    match end {
+        End::Head => "lpop",
+        End::Tail => "rpop",
+    }
+}
+
+/// Leaves everything in order after something was removed from the list at `key`, which is so long now, and states
+/// that as this event.
+#[inline]
+pub fn removed(view: &mut View<'_>, key: &[u8], len: usize, event: &str) {
+    remove_if_empty(view, key, len);
+    tell_removed(view, key, len, event);
+}
+
+#[inline]
+fn remove_if_empty(view: &mut View<'_>, key: &[u8], len: usize) {
     if len == 0
         && let Some(entry) = view.remove(key)
     {
         free_entry(entry);
+    }
+}
+
+/// States that something was removed from the list at `key`, which is so long now.
+#[inline]
+pub fn tell_removed(view: &View<'_>, key: &[u8], len: usize, event: &str) {
+    view.notify(Class::LIST, event, key);
+    if len == 0 {
+        view.event(Class::GENERIC, "del", key);
     }
 }
 
@@ -359,14 +397,28 @@ pub fn pop<R>(
     sizes: Sizes,
     f: impl FnOnce(Element<'_>) -> R,
 ) -> Result<Option<R>, Error> {
+    let Some((result, len)) = pop_untold(view, key, end, sizes, f)? else { return Ok(None) };
+    tell_removed(view, key, len, pop_event(end));
+    Ok(result)
+}
+
+/// As [`pop`], but leaves it to the caller to tell. Also returns how many elements are left.
+#[inline]
+pub fn pop_untold<R>(
+    view: &mut View<'_>,
+    key: &[u8],
+    end: End,
+    sizes: Sizes,
+    f: impl FnOnce(Element<'_>) -> R,
+) -> Result<Option<(Option<R>, usize)>, Error> {
     let Some(entry) = view.update(key) else { return Ok(None) };
     let (result, len) = take(entry, end, f)?;
     if len > 0 {
         settle(entry, sizes);
     }
-    removed(view, key, len);
+    remove_if_empty(view, key, len);
     view.changed(1);
-    Ok(result)
+    Ok(Some((result, len)))
 }
 
 /// Shows the element at an end to `f`, then removes it; also tells how many are left. The form stays, even if it is

@@ -35,6 +35,7 @@ pub const MEMORY: Command = Command {
             name: "doctor",
             summary: "Explains where more memory is used than need be.",
             reply: "text",
+            scope: Scope::Survey(Mode::Shared),
             handler: Some(doctor),
             ..BASE
         },
@@ -64,6 +65,7 @@ pub const MEMORY: Command = Command {
             name: "stats",
             summary: "Returns what the memory is used for.",
             reply: "map of figures",
+            scope: Scope::Survey(Mode::Shared),
             handler: Some(stats),
             ..BASE
         },
@@ -107,7 +109,7 @@ fn malloc_stats(call: &mut Call<'_, '_>) -> Result<(), Error> {
 }
 
 fn stats(call: &mut Call<'_, '_>) -> Result<(), Error> {
-    let memory = MemoryUse::of(call.server);
+    let memory = MemoryUse::of(call.server, call.keys);
     let mut fields = Fields { out: call.out, count: 0 };
     let place = fields.out.deferred();
     fields.bytes("peak.allocated", memory.peak);
@@ -198,7 +200,7 @@ const HIGH_EXCESS_BYTES: i64 = 10 << 20;
 const LARGE_CLIENT_BYTES: usize = 200 << 10;
 
 fn doctor(call: &mut Call<'_, '_>) -> Result<(), Error> {
-    let memory = MemoryUse::of(call.server);
+    let memory = MemoryUse::of(call.server, call.keys);
     let report = diagnose(&memory, call.server.clients.count());
     call.out.verbatim("txt", report.as_bytes());
     Ok(())

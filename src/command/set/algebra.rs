@@ -12,6 +12,7 @@ use ahash::RandomState;
 use smallvec::SmallVec;
 use std::cmp::Reverse;
 use std::collections::HashSet;
+use crate::types::events::Class;
 
 /// The sets of a request in its order; `None` where there is no key.
 type Operands<'v> = SmallVec<[Option<SetRef<'v>>; 8]>;
@@ -185,18 +186,24 @@ fn store(
     call: &mut Call<'_, '_>,
     compute: impl for<'v> FnOnce(Operands<'v>) -> Option<(Kind, Vec<Item<'v>>)>,
 ) -> Result<(), Error> {
-    let destination = call.args.take()?;
+    let (destination, event) = (call.args.take()?, call.entry.spec.name);
     let result = compute(operands(call.keys, call.args.rest())?).filter(|(_, members)| !members.is_empty());
     let result = result.map(|(kind, members)| (NewSet::of(kind, &members), members.len()));
-    let had_key = remove_key(call.keys, destination);
     let count = match result {
         Some((set, count)) => {
-            set.store(|value| call.keys.set(destination, value, Deadline::Clear));
+            set.store(|value| call.keys.overwrite(destination, value, Deadline::Clear));
+            call.keys.notify(Class::SET, event, destination);
+            call.keys.changed(1);
             count
         }
-        None => 0,
+        None => {
+            if remove_key(call.keys, destination) {
+                call.keys.notify(Class::GENERIC, "del", destination);
+                call.keys.changed(1);
+            }
+            0
+        }
     };
-    call.keys.changed((had_key || count > 0).into());
     call.out.integer(count as i64);
     Ok(())
 }

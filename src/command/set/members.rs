@@ -8,6 +8,7 @@ use crate::command::generic::free_entry;
 use crate::command::spec::{Arg, Command, Flags, Group, KeyFlags, KeySpec};
 use crate::keyspace::{Deadline, View};
 use crate::types::packed::Item;
+use crate::types::events::Class;
 
 const KEY_AND_MEMBERS: &[Arg] = &[Arg::key("key", 0), Arg::string("member").multiple()];
 const ONE_OR_MORE: &[(&str, &str)] = &[("2.4.0", "Several members.")];
@@ -32,6 +33,9 @@ fn sadd(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let key = call.args.take()?;
     let limits = Limits::of(&call.server.config);
     let added = add_all(call.keys, key, call.args.rest(), limits)?;
+    if added > 0 {
+        call.keys.notify(Class::SET, "sadd", key);
+    }
     call.keys.changed(added as u64);
     call.out.integer(added as i64);
     Ok(())
@@ -89,6 +93,9 @@ fn srem(call: &mut Call<'_, '_>) -> Result<(), Error> {
         if left == 0 {
             remove_key(call.keys, key);
         }
+        if removed > 0 {
+            tell_removed(call.keys, key, left == 0, "srem");
+        }
     }
     call.keys.changed(removed as u64);
     call.out.integer(removed as i64);
@@ -101,6 +108,14 @@ pub(super) fn remove_key(keys: &mut View<'_>, key: &[u8]) -> bool {
     let found = removed.is_some();
     removed.into_iter().for_each(free_entry);
     found
+}
+
+/// States that members were removed from the set at `key`, maybe all.
+pub(super) fn tell_removed(keys: &View<'_>, key: &[u8], all: bool, event: &str) {
+    keys.notify(Class::SET, event, key);
+    if all {
+        keys.event(Class::GENERIC, "del", key);
+    }
 }
 
 pub const SISMEMBER: Command = Command {
@@ -238,11 +253,16 @@ fn move_member(
     if !value::remove(from, member)? {
         return Ok(false);
     }
-    if SetRef::of(from)?.is_empty() {
+    let is_empty = SetRef::of(from)?.is_empty();
+    if is_empty {
         remove_key(call.keys, source);
     }
+    tell_removed(call.keys, source, is_empty, "srem");
     let limits = Limits::of(&call.server.config);
     let added = add_all(call.keys, destination, std::iter::once(member), limits)?;
+    if added > 0 {
+        call.keys.notify(Class::SET, "sadd", destination);
+    }
     call.keys.changed(1 + added as u64);
     Ok(true)
 }

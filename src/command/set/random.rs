@@ -40,9 +40,11 @@ fn spop(call: &mut Call<'_, '_>) -> Result<(), Error> {
         return Ok(());
     };
     value::pop(entry, &mut rand::rng(), |member| reply_member(call.out, member))?;
-    if SetRef::of(entry)?.is_empty() {
+    let is_empty = SetRef::of(entry)?.is_empty();
+    if is_empty {
         remove_key(call.keys, key);
     }
+    tell_removed(call.keys, key, is_empty, "spop");
     call.keys.changed(1);
     Ok(())
 }
@@ -60,12 +62,16 @@ fn spop_count(call: &mut Call<'_, '_>, key: &[u8]) -> Result<(), Error> {
     let set = SetRef::of(entry)?;
     let popped = count.min(set.len());
     call.out.set(popped);
-    if popped == set.len() {
+    let all = popped == set.len();
+    if all {
         set.each(|member| reply_member(call.out, member));
         remove_key(call.keys, key);
     } else if popped > 0 {
         let limits = Limits::of(&call.server.config);
         value::pop_many(entry, popped, limits, &mut rand::rng(), |member| reply_member(call.out, member))?;
+    }
+    if popped > 0 {
+        tell_removed(call.keys, key, all, "spop");
     }
     call.keys.changed(popped as u64);
     Ok(())

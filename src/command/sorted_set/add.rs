@@ -7,6 +7,7 @@ use crate::command::errors::Error;
 use crate::command::spec::{Arg, Command, Flags, Group, KeyFlags, KeySpec};
 use crate::types::number;
 use smallvec::SmallVec;
+use crate::types::events::Class;
 
 const NX_AND_XX: Error = Error::line("ERR XX and NX options at the same time are not compatible");
 const GT_LT_AND_NX: Error = Error::line("ERR GT, LT, and/or NX options at the same time are not compatible");
@@ -167,6 +168,9 @@ fn add(call: &mut Call<'_, '_>, options: Options) -> Result<(), Error> {
         for (score, member) in &pairs {
             set.update(member, |old| options.decide(old, *score, &mut outcome));
         }
+    }
+    if outcome.added + outcome.updated > 0 {
+        call.keys.notify(Class::ZSET, if options.incr { "zincr" } else { "zadd" }, key);
     }
     call.keys.changed(outcome.added + outcome.updated);
     if outcome.is_nan {

@@ -122,6 +122,10 @@ pub fn pop(
             set.take(rank, &mut reply);
         }
     }
+    if popped > 0 {
+        let event = if end == End::Max { "zpopmax" } else { "zpopmin" };
+        tell_removed(view, key, popped == len, event);
+    }
     view.changed(popped as u64);
     Ok(true)
 }

@@ -6,6 +6,7 @@ use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::generic::free_entry;
 use crate::command::spec::{Arg, Command, Flags, Group, KeyFlags, KeySpec};
+use crate::types::events::Class;
 
 const KEYS: &[KeySpec] = &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::DELETE))];
 
@@ -46,9 +47,20 @@ fn zrem(call: &mut Call<'_, '_>) -> Result<(), Error> {
     if is_empty && let Some(entry) = call.keys.remove(key) {
         free_entry(entry);
     }
+    if removed > 0 {
+        tell_removed(call.keys, key, is_empty, "zrem");
+    }
     call.keys.changed(removed);
     call.out.integer(removed as i64);
     Ok(())
+}
+
+/// States that members were removed from the sorted set at `key`, maybe all.
+pub(super) fn tell_removed(view: &View<'_>, key: &[u8], all: bool, event: &str) {
+    view.notify(Class::ZSET, event, key);
+    if all {
+        view.event(Class::GENERIC, "del", key);
+    }
 }
 
 /// Fields that the three commands on ranges share.
@@ -105,6 +117,9 @@ fn remove_range(call: &mut Call<'_, '_>, by: By) -> Result<(), Error> {
     }
     if is_all && let Some(entry) = call.keys.remove(key) {
         free_entry(entry);
+    }
+    if removed > 0 {
+        tell_removed(call.keys, key, is_all, call.entry.spec.name);
     }
     call.keys.changed(removed as u64);
     call.out.integer(removed as i64);

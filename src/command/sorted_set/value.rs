@@ -14,6 +14,7 @@ use crate::types::sorted_set::{Members, SortedSet};
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::ops::Range;
+use crate::types::events::Class;
 
 /// Up to where a sorted set is kept in one piece.
 #[derive(Clone, Copy, Debug)]
@@ -416,19 +417,21 @@ pub fn store(
         Made::Large(set)
     };
     drop(sorted);
-    let old = call.keys.remove(key);
-    if count > 0 || old.is_some() {
-        call.keys.changed(1);
-    }
-    if let Some(old) = old {
+    if count == 0
+        && let Some(old) = call.keys.remove(key)
+    {
         free_entry(old);
+        call.keys.notify(Class::GENERIC, "del", key);
+        call.keys.changed(1);
     }
     if count > 0 {
         let value = match made {
             Made::Packed(ref bytes) => Value::Packed(Kind::PackedSortedSet, bytes),
             Made::Large(set) => Value::Object(Kind::SortedSet, Object::SortedSet(Box::new(set))),
         };
-        call.keys.set(key, value, Deadline::Clear);
+        call.keys.overwrite(key, value, Deadline::Clear);
+        call.keys.notify(Class::ZSET, call.entry.spec.name, key);
+        call.keys.changed(1);
     }
     call.out.integer(count as i64);
     Ok(())

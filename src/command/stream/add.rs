@@ -12,6 +12,7 @@ use crate::command::spec::{Arg, Command, Flags, Group, KeySpec};
 use crate::keyspace::{Deadline, Kind, Object, Value};
 use crate::state::Server;
 use crate::types::stream::{AppendError, BlockLimits, Id, Numbering, Stream};
+use crate::types::events::Class;
 
 const ZERO_ID: Error = Error::line("ERR The ID specified in XADD must be greater than 0-0");
 const NOT_ABOVE: Error =
@@ -111,17 +112,21 @@ fn xadd(call: &mut Call<'_, '_>) -> Result<(), Error> {
             added
         }
     };
-    let id = added.map_err(|error| match error {
+    let (id, trimmed) = added.map_err(|error| match error {
         AppendError::Exhausted => EXHAUSTED,
         AppendError::NotAbove => NOT_ABOVE,
         AppendError::TooLarge => TOO_LARGE,
     })?;
     reply_id(call.out, id);
+    call.keys.notify(Class::STREAM, "xadd", key);
+    if trimmed > 0 {
+        call.keys.event(Class::STREAM, "xtrim", key);
+    }
     call.keys.changed(1);
     Ok(())
 }
 
-/// Appends what is left of the arguments, and trims.
+/// Appends what is left of the arguments, and trims. Returns also how many entries were trimmed.
 #[inline]
 fn append(
     stream: &mut Stream,
@@ -130,14 +135,12 @@ fn append(
     limits: BlockLimits,
     now_ms: i64,
     trimming: Option<Trimming>,
-) -> Result<Id, AppendError> {
+) -> Result<(Id, u64), AppendError> {
     let request = args.request();
     let pairs = (args.position()..args.count()).map(|index| request.get(index));
     let id = stream.entries.append(numbering, pairs, limits, now_ms)?;
-    if let Some(trimming) = trimming {
-        stream.trim(&trimming.trim, trimming.references);
-    }
-    Ok(id)
+    let trimmed = trimming.map_or(0, |trimming| stream.trim(&trimming.trim, trimming.references));
+    Ok((id, trimmed))
 }
 
 pub const XSETID: Command = Command {
@@ -203,6 +206,7 @@ fn xsetid(call: &mut Call<'_, '_>) -> Result<(), Error> {
         }
     }
     entries.set_marks(last_id, added, max_deleted_id);
+    call.keys.notify(Class::STREAM, "xsetid", key);
     call.keys.changed(1);
     call.out.ok();
     Ok(())

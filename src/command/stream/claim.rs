@@ -9,6 +9,7 @@ use crate::command::errors::{Error, echo};
 use crate::command::spec::{Arg, Command, Group as CommandGroup, KeySpec};
 use crate::resp::reply::Reply;
 use crate::types::stream::{ConsumerId, Entries, Group, Id, Pending, Stream, StreamEntry};
+use crate::types::events::Class;
 
 pub const XCLAIM: Command = Command {
     name: "xclaim",
@@ -131,6 +132,9 @@ fn xclaim(call: &mut Call<'_, '_>) -> Result<(), Error> {
     if changes == 0 {
         changes = moves_on.into();
     }
+    if is_new {
+        call.keys.event(Class::STREAM, "xgroup-createconsumer", key);
+    }
     call.keys.changed(changes + is_new as u64);
     Ok(())
 }
@@ -229,6 +233,9 @@ fn xautoclaim(call: &mut Call<'_, '_>) -> Result<(), Error> {
     }
     call.out.array(gone.len());
     gone.iter().for_each(|id| reply_id(call.out, *id));
+    if is_new {
+        call.keys.event(Class::STREAM, "xgroup-createconsumer", key);
+    }
     call.keys.changed((claimed.len() + gone.len()) as u64 + is_new as u64);
     Ok(())
 }

@@ -6,6 +6,7 @@ use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::spec::{Arg, Command, Group, KeyFlags, KeySpec};
 use crate::types::stream::{Id, References, Stream};
+use crate::types::events::Class;
 
 const COMPLEXITY: &str = "O(N) in the number of IDs given, each after a binary search.";
 
@@ -42,6 +43,9 @@ fn xdel(call: &mut Call<'_, '_>) -> Result<(), Error> {
         for id in all_ids(call.args)? {
             deleted += stream.entries.delete(id) as u64;
         }
+    }
+    if deleted > 0 {
+        call.keys.notify(Class::STREAM, "xdel", key);
     }
     call.keys.changed(deleted);
     call.out.integer(deleted as i64);

@@ -9,6 +9,7 @@ use crate::command::spec::{Arg, Command, Flags, Group as CommandGroup, KeyFlags,
 use crate::keyspace::{Deadline, Kind, Object, Value};
 use crate::memory::lazyfree;
 use crate::types::stream::{Group, Id, Stream};
+use crate::types::events::Class;
 
 const NO_KEY: Error = Error::line(
     "ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the MKSTREAM \
@@ -170,6 +171,7 @@ fn create(call: &mut Call<'_, '_>) -> Result<(), Error> {
             call.keys.set(key, Value::Object(Kind::Stream, Object::Stream(stream)), Deadline::Clear);
         }
     }
+    call.keys.notify(Class::STREAM, "xgroup-create", key);
     call.keys.changed(1);
     call.out.ok();
     Ok(())
@@ -194,6 +196,7 @@ fn set_id(call: &mut Call<'_, '_>) -> Result<(), Error> {
         group.last_id = last_id;
         group.entries_read = options.entries_read;
     }
+    call.keys.notify(Class::STREAM, "xgroup-setid", key);
     call.keys.changed(1);
     call.out.ok();
     Ok(())
@@ -205,6 +208,7 @@ fn destroy(call: &mut Call<'_, '_>) -> Result<(), Error> {
     call.out.integer(removed.is_some().into());
     if let Some(group) = removed {
         free_group(group);
+        call.keys.notify(Class::STREAM, "xgroup-destroy", key);
         call.keys.changed(1);
     }
     Ok(())
@@ -228,7 +232,10 @@ fn create_consumer(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let (key, name, consumer) = (call.args.take()?, call.args.take()?, call.args.take()?);
     let now_ms = call.keys.now_ms;
     let (_, is_new) = find_group(call, key, name)?.find_or_create_consumer(consumer, now_ms);
-    call.keys.changed(is_new.into());
+    if is_new {
+        call.keys.notify(Class::STREAM, "xgroup-createconsumer", key);
+        call.keys.changed(1);
+    }
     call.out.integer(is_new.into());
     Ok(())
 }
@@ -236,7 +243,10 @@ fn create_consumer(call: &mut Call<'_, '_>) -> Result<(), Error> {
 fn delete_consumer(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let (key, name, consumer) = (call.args.take()?, call.args.take()?, call.args.take()?);
     let pending = find_group(call, key, name)?.remove_consumer(consumer);
-    call.keys.changed(pending.is_some().into());
+    if pending.is_some() {
+        call.keys.notify(Class::STREAM, "xgroup-delconsumer", key);
+        call.keys.changed(1);
+    }
     call.out.integer(pending.unwrap_or(0) as i64);
     Ok(())
 }

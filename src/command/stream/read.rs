@@ -18,6 +18,7 @@ use crate::resp::scan::Request;
 use crate::state::waiters::Operation;
 use crate::types::stream::{Consumer, ConsumerId, Id, Stream, StreamEntry};
 use smallvec::SmallVec;
+use crate::types::events::Class;
 
 const KEYS: Find = Find::Range { last: -1, step: 1, limit: 2 };
 
@@ -393,6 +394,9 @@ fn serve_consumer(
         }
         After::New => false,
     };
+    if is_new {
+        keys.event(Class::STREAM, "xgroup-createconsumer", key);
+    }
     keys.changed(is_new as u64 + is_served as u64);
     Ok(is_served)
 }

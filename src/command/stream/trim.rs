@@ -7,6 +7,7 @@ use crate::command::errors::Error;
 use crate::command::spec::{Arg, Command, Flags, Group};
 use crate::state::Server;
 use crate::types::stream::{Keep, References, Trim};
+use crate::types::events::Class;
 
 const TWO_STRATEGIES: Error =
     Error::line("ERR syntax error, MAXLEN and MINID options at the same time are not compatible");
@@ -149,6 +150,9 @@ fn xtrim(call: &mut Call<'_, '_>) -> Result<(), Error> {
         (Some(stream), Some(trimming)) => stream.trim(&trimming.trim, trimming.references),
         _ => 0,
     };
+    if removed > 0 {
+        call.keys.notify(Class::STREAM, "xtrim", key);
+    }
     call.keys.changed(removed);
     call.out.integer(removed as i64);
     Ok(())

@@ -7,6 +7,7 @@ use crate::command::spec::{Arg, Command, Flags, Group, KeyFlags, KeySpec};
 use crate::keyspace::{Deadline, StringRef, Value};
 use crate::types::long_double::LongDouble;
 use crate::types::number;
+use crate::types::events::Class;
 
 const FLAGS: Flags = Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST);
 const KEYS: &[KeySpec] = &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE))];
@@ -101,6 +102,7 @@ fn add(call: &mut Call<'_, '_>, key: &[u8], by: i64) -> Result<(), Error> {
     if !done {
         call.keys.set(key, Value::Int(sum), Deadline::Keep);
     }
+    call.keys.notify(Class::STRING, "incrby", key);
     call.keys.changed(1);
     call.out.integer(sum);
     Ok(())
@@ -132,6 +134,7 @@ fn incrbyfloat(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let mut text = Vec::new();
     sum.write(&mut text);
     call.keys.set(key, Value::Bytes(&text), Deadline::Keep);
+    call.keys.notify(Class::STRING, "incrbyfloat", key);
     call.keys.changed(1);
     call.out.bulk(&text);
     Ok(())

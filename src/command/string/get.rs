@@ -6,6 +6,7 @@ use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::generic::free_entry;
 use crate::command::spec::{Arg, Command, Flags, Group, KeyFlags, KeySpec};
+use crate::types::events::Class;
 
 pub const GET: Command = Command {
     name: "get",
@@ -47,6 +48,7 @@ fn getdel(call: &mut Call<'_, '_>) -> Result<(), Error> {
     reply_value(call.out, call.keys.get(key))?;
     if let Some(entry) = call.keys.remove(key) {
         free_entry(entry);
+        call.keys.notify(Class::GENERIC, "del", key);
         call.keys.changed(1);
     }
     Ok(())
@@ -102,14 +104,17 @@ fn getex(call: &mut Call<'_, '_>) -> Result<(), Error> {
             if let Some(entry) = call.keys.remove(key) {
                 free_entry(entry);
             }
+            call.keys.notify(Class::GENERIC, "del", key);
             call.keys.changed(1);
         }
         (Some(_), _) => {
             call.keys.set_deadline(key, deadline);
+            call.keys.notify(Class::GENERIC, "expire", key);
             call.keys.changed(1);
         }
         (None, _) if persist && had_deadline => {
             call.keys.set_deadline(key, None);
+            call.keys.notify(Class::GENERIC, "persist", key);
             call.keys.changed(1);
         }
         (None, _) => {}

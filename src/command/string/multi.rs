@@ -5,6 +5,7 @@ use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::spec::{Arg, Command, Flags, Group, KeyFlags, KeySpec};
 use crate::keyspace::Deadline;
+use crate::types::events::Class;
 
 const PAIR: &[Arg] = &[Arg::key("key", 0), Arg::string("value")];
 
@@ -98,7 +99,8 @@ fn set_pairs(call: &mut Call<'_, '_>) -> Result<(), Error> {
     while !call.args.is_done() {
         let key = call.args.take()?;
         let value = next_value(&mut call.args)?;
-        call.keys.set(key, value, Deadline::Clear);
+        call.keys.overwrite(key, value, Deadline::Clear);
+        call.keys.notify(Class::STRING, "set", key);
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use crate::command::spec::{Arg, Command, Flags, Group, KeyFlags, KeySpec};
 use crate::keyspace::{Deadline, StringRef, Value};
 use crate::state::Server;
 use std::ops::Range;
+use crate::types::events::Class;
 
 pub const APPEND: Command = Command {
     name: "append",
@@ -41,6 +42,7 @@ fn append(call: &mut Call<'_, '_>) -> Result<(), Error> {
             len
         }
     };
+    call.keys.notify(Class::STRING, "append", key);
     call.keys.changed(1);
     call.out.integer(len as i64);
     Ok(())
@@ -83,6 +85,7 @@ fn setrange(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let old_len = string(entry)?.len();
     entry.write_at(offset, value);
     call.out.integer(old_len.max(offset + value.len()) as i64);
+    call.keys.notify(Class::STRING, "setrange", key);
     call.keys.changed(1);
     Ok(())
 }

@@ -6,8 +6,9 @@ use crate::command::args::Args;
 use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::spec::{Arg, Command, Flags, Group, KeyFlags, KeySpec};
-use crate::keyspace::{Deadline, View};
+use crate::keyspace::{Deadline, Value, View};
 use crate::resp::scan::Request;
+use crate::types::events::Class;
 
 const SET_CONDITION: &[Arg] =
     &[Arg::word("nx", "NX"), Arg::word("xx", "XX"), Arg::string("ifeq-value").token("IFEQ").since("8.4.0")];
@@ -143,12 +144,22 @@ impl<'a> SetOptions<'a> {
     }
 }
 
+/// Gives the key a value in the place of what it held, and states so.
+#[inline]
+fn store(call: &mut Call<'_, '_>, key: &[u8], value: Value<'_>, deadline: Deadline) {
+    call.keys.overwrite(key, value, deadline);
+    call.keys.notify(Class::STRING, "set", key);
+    if let Deadline::At(_) = deadline {
+        call.keys.event(Class::GENERIC, "expire", key);
+    }
+    call.keys.changed(1);
+}
+
 fn set(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let key = call.args.take()?;
     let value = next_value(&mut call.args)?;
     if call.args.is_done() {
-        call.keys.set(key, value, Deadline::Clear);
-        call.keys.changed(1);
+        store(call, key, value, Deadline::Clear);
         call.out.ok();
         return Ok(());
     }
@@ -163,8 +174,7 @@ fn set(call: &mut Call<'_, '_>) -> Result<(), Error> {
     }
     let holds = options.condition.holds(call.keys, key)?;
     if holds {
-        call.keys.set(key, value, deadline);
-        call.keys.changed(1);
+        store(call, key, value, deadline);
     }
     match (options.get, holds) {
         (true, _) => {}
@@ -195,8 +205,7 @@ fn setnx(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let value = next_value(&mut call.args)?;
     let absent = call.keys.peek(key).is_none();
     if absent {
-        call.keys.set(key, value, Deadline::Clear);
-        call.keys.changed(1);
+        store(call, key, value, Deadline::Clear);
     }
     call.out.integer(absent.into());
     Ok(())
@@ -247,8 +256,7 @@ fn set_for(call: &mut Call<'_, '_>, form: TimeForm) -> Result<(), Error> {
     let time = Time { form, text: call.args.take()? };
     let deadline = time.deadline_ms(call.keys.now_ms, call.entry.spec.name)?;
     let value = next_value(&mut call.args)?;
-    call.keys.set(key, value, Deadline::At(deadline));
-    call.keys.changed(1);
+    store(call, key, value, Deadline::At(deadline));
     call.out.ok();
     Ok(())
 }
@@ -273,7 +281,6 @@ fn getset(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let key = call.args.take()?;
     let value = next_value(&mut call.args)?;
     reply_value(call.out, call.keys.get(key))?;
-    call.keys.set(key, value, Deadline::Clear);
-    call.keys.changed(1);
+    store(call, key, value, Deadline::Clear);
     Ok(())
 }

@@ -5,7 +5,7 @@
 //! unlocked, and their expiry is told when they are met; else they are locked again for it, and what the
 //! command has to tell after it had met them waits for that, so that everything is told in order.
 
-use super::{Held, Mode, View, exclusive};
+use super::{Guard, Held, Mode, View, exclusive};
 use crate::keyspace::effects::{Actor, Change, Expiring, Interest, MassChange, Party, Place};
 use crate::keyspace::hash::KeyHash;
 use crate::keyspace::shard::{Read, is_expired};
@@ -50,6 +50,10 @@ impl News {
     #[inline]
     pub(super) fn interest(&self) -> Interest {
         Interest::from_bits(self.scene as u8)
+    }
+
+    pub(super) fn set_interest(&mut self, interest: Interest) {
+        self.scene = self.by() << INTEREST_BITS | u64::from(interest.bits());
     }
 
     fn by(&self) -> Actor {
@@ -137,12 +141,10 @@ impl News {
     }
 
     #[cold]
-    fn all_modified(&self, keyspace: &Keyspace, databases: &[usize], concerns: &dyn Fn(usize, &[u8]) -> bool) {
-        let all = databases.len() == keyspace.databases();
-        let change = MassChange { databases, all, concerns, by: self.by() };
+    fn all_modified(&self, keyspace: &Keyspace, change: &MassChange<'_>) {
         for (party, observer) in keyspace.effects.observers(self.interest()) {
             let mut list = Vec::new();
-            observer.all_modified(&change, &mut list);
+            observer.all_modified(change, &mut list);
             self.with_rare(|rare| rare.listed[party as usize].append(&mut list));
         }
     }
@@ -153,6 +155,11 @@ impl View<'_> {
     #[inline]
     pub fn act_for(&mut self, actor: Actor) {
         self.news.scene = actor << INTEREST_BITS | u64::from(self.news.interest().bits());
+    }
+
+    /// Whose changes the view's are.
+    pub fn actor(&self) -> Actor {
+        self.news.by()
     }
 
     /// Whether nobody wants to know what happens to keys.
@@ -205,6 +212,12 @@ impl View<'_> {
         self.event_in(db, Class::NEW, "new", key);
     }
 
+    /// Whether the shard of this key is locked exclusively.
+    pub fn may_write(&self, db: usize, key: &[u8]) -> bool {
+        let place = (db as u32, self.keyspace.hash(key).shard);
+        self.guard_at(place).is_some_and(|guard| matches!(guard, Guard::Exclusive(_)))
+    }
+
     /// Takes the list of keys of which a party's observer wanted to hear once more.
     pub fn take_listed(&self, party: Party) -> Vec<Place> {
         if self.news.interest().of(party) {
@@ -214,31 +227,49 @@ impl View<'_> {
         }
     }
 
-    /// Whether a locked database has this key, expired or not; `false` for one that is not locked.
-    fn has(&self, db: usize, key: &[u8]) -> bool {
+    /// What a locked database has under this key, expired or not; nothing in one that is not locked.
+    fn find(&self, db: usize, key: &[u8]) -> Option<&Entry> {
         let hash = self.keyspace.hash(key);
-        let place = (db as u32, hash.shard);
-        match &self.held {
-            Held::One(locked) => locked.place == place && locked.guard.find(key, hash).is_some(),
-            Held::Many(all) => all
-                .binary_search_by_key(&place, |locked| locked.place)
-                .is_ok_and(|at| all[at].guard.find(key, hash).is_some()),
-            Held::Nothing => false,
-        }
+        self.guard_at((db as u32, hash.shard))?.find(key, hash)
+    }
+
+    fn has(&self, db: usize, key: &[u8]) -> bool {
+        self.find(db, key).is_some()
+    }
+
+    fn shows(&self, db: usize, key: &[u8]) -> bool {
+        self.find(db, key).is_some_and(|entry| !is_expired(entry.deadline(), self.now_ms))
     }
 
     /// All keys of these databases are about to be removed.
     pub(super) fn tell_flush(&self, databases: &[usize]) {
         if !self.news.interest().is_none() {
-            self.news.all_modified(self.keyspace, databases, &|db, key| self.has(db, key));
+            self.news.all_modified(
+                self.keyspace,
+                &MassChange {
+                    databases,
+                    all: databases.len() == self.keyspace.databases(),
+                    concerns: &|db, key| self.has(db, key),
+                    shows: &|db, key| self.shows(db, key),
+                    by: self.news.by(),
+                },
+            );
         }
     }
 
     /// These databases have exchanged their contents.
     pub(super) fn tell_swap(&self, a: usize, b: usize) {
         if !self.news.interest().is_none() {
-            let concerns = |_, key: &[u8]| self.has(a, key) || self.has(b, key);
-            self.news.all_modified(self.keyspace, &[a, b], &concerns);
+            self.news.all_modified(
+                self.keyspace,
+                &MassChange {
+                    databases: &[a, b],
+                    all: self.keyspace.databases() == 2,
+                    concerns: &|_, key| self.has(a, key) || self.has(b, key),
+                    shows: &|_, key| self.shows(a, key) || self.shows(b, key),
+                    by: self.news.by(),
+                },
+            );
         }
     }
 

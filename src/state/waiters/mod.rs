@@ -167,9 +167,10 @@ impl Waiters {
     pub fn serve(&self, view: &mut View<'_>, ready: Vec<Place>, postponed: &mut Vec<Postponed>) {
         let mut ready = VecDeque::from(ready);
         while let Some(Place { db, key }) = ready.pop_front() {
-            let selected = std::mem::replace(&mut view.db, db);
+            let (selected, actor) = (std::mem::replace(&mut view.db, db), view.actor());
             self.serve_key(view, &key, postponed);
             view.db = selected;
+            view.act_for(actor);
             ready.extend(view.take_listed(Party::Waiters));
         }
     }
@@ -190,6 +191,7 @@ impl Waiters {
                 return;
             }
             if self.claim(view.keyspace(), &waiter) {
+                view.act_for(waiter.client.id);
                 waiter.end(|out| waiter.operation.perform(view, out));
             }
         }

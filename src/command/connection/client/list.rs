@@ -116,14 +116,17 @@ fn write_line(text: &mut Vec<u8>, client: &Client, args_bytes: usize, now_ms: i6
     text.extend_from_slice(&names.name);
     let _ = write!(
         text,
-        " age={} idle={idle_secs} flags={} db={} sub=0 psub=0 ssub=0 multi=-1 watch=0 qbuf={} qbuf-free={} \
-         argv-mem={args_bytes} multi-mem=0 rbs={reply_buffer_bytes} rbp={} obl={} oll={chunks} omem={beyond_bytes} \
+        " age={} idle={idle_secs} flags={} db={} sub=0 psub=0 ssub=0 multi={} watch={} qbuf={} \
+         qbuf-free={} argv-mem={args_bytes} multi-mem={} rbs={reply_buffer_bytes} rbp={} obl={} oll={chunks} omem={beyond_bytes} \
          tot-mem={} events={} cmd={command} user=",
         client.age_secs(now_ms),
         flags(client),
         client.db.load(Relaxed),
+        client.multi.load(Relaxed),
+        client.watch.keys(),
         client.query_bytes.load(Relaxed),
         client.query_free_bytes.load(Relaxed),
+        client.multi_bytes.load(Relaxed),
         client.reply_peak_bytes.load(Relaxed).min(reply_buffer_bytes),
         output_bytes - beyond_bytes,
         client.total_memory_bytes(),
@@ -147,7 +150,9 @@ fn write_line(text: &mut Vec<u8>, client: &Client, args_bytes: usize, now_ms: i6
 /// The letters of CLIENT LIST's `flags`.
 fn flags(client: &Client) -> String {
     let letters = [
+        (client.multi.load(Relaxed) >= 0, 'x'),
         (client.is_blocked(), 'b'),
+        (client.watch.is_dirty(), 'd'),
         (client.transport == Transport::Unix, 'U'),
         (client.no_evict.load(Relaxed), 'e'),
         (client.no_touch.load(Relaxed), 'T'),

@@ -34,8 +34,8 @@ pub const DEBUG: Command = Command {
         .union(Flags::PROTECTED)
         .union(Flags::SYSCMD),
     reply: "depends on the subcommand",
-    // Subcommands lock what they look at.
-    scope: Scope::Nothing,
+    // Subcommands lock what they look at, and may write.
+    scope: Scope::Survey(Mode::Exclusive),
     handler: Some(debug),
     ..Command::NEW
 };
@@ -128,7 +128,11 @@ fn sleep(call: &mut Call<'_, '_>) -> Result<(), Error> {
 }
 
 /// A view of one key of the selected database.
-fn with_key<R>(call: &Call<'_, '_>, key: &[u8], mode: Mode, f: impl FnOnce(&mut View<'_>) -> R) -> R {
+fn with_key<R>(call: &mut Call<'_, '_>, key: &[u8], mode: Mode, f: impl FnOnce(&mut View<'_>) -> R) -> R {
+    if call.origin.is_inside() {
+        // The outer command has locked everything.
+        return f(call.keys);
+    }
     let keyspace = call.keys.keyspace();
     let hashed = [Hashed::new(key, keyspace.hash(key))];
     let mut view = keyspace.lock_keys(call.session.db, call.keys.now_ms, &hashed, mode);
@@ -159,7 +163,7 @@ fn object(call: &mut Call<'_, '_>) -> Result<(), Error> {
 fn table_statistics(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let db = usize::try_from(call.args.next_i64()?).ok().filter(|db| *db < call.server.keyspace.databases());
     let db = db.ok_or(Error::line("ERR Out of range database"))?;
-    let counts = call.server.keyspace.counts(db);
+    let counts = call.keys.survey(db);
     let text = format!(
         "[Dictionary HT]\nHash table 0 stats (main hash table):\n table size: {}\n number of elements: {}\n\
          [Expires HT]\nHash table 0 stats (main hash table):\n table size: {}\n number of elements: {}\n",

@@ -83,13 +83,10 @@ pub fn clients(text: &mut Text, server: &Server, _now_ms: i64) {
     text.field("client_recent_max_input_buffer", input);
     text.field("client_recent_max_output_buffer", output);
     text.field("blocked_clients", paused + server.waiters.clients());
-    text.fields(&[
-        ("tracking_clients", 0),
-        ("pubsub_clients", 0),
-        ("watching_clients", 0),
-    ]);
+    text.fields(&[("tracking_clients", 0), ("pubsub_clients", 0)]);
+    text.field("watching_clients", clients.iter().filter(|client| client.watch.keys() > 0).count());
     text.field("clients_in_timeout_table", server.waiters.timed_clients());
-    text.field("total_watched_keys", 0);
+    text.field("total_watched_keys", server.watchers.watched_keys());
     let blocking = server.waiters.blocking_keys();
     text.field("total_blocking_keys", blocking.all);
     text.field("total_blocking_keys_on_nokey", blocking.without_key);

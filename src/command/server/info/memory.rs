@@ -1,13 +1,14 @@
 //! INFO's section on memory.
 
 use super::Text;
+use crate::keyspace::View;
 use crate::memory::lazyfree;
 use crate::observe::process;
 use crate::state::Server;
 use crate::state::memory_use::MemoryUse;
 
-pub fn memory(text: &mut Text, server: &Server, _now_ms: i64) {
-    let memory = MemoryUse::of(server);
+pub fn memory(text: &mut Text, server: &Server, keys: &View<'_>) {
+    let memory = MemoryUse::of(server, keys);
     sized(text, "used_memory", memory.used as u64);
     sized(text, "used_memory_rss", memory.resident as u64);
     sized(text, "used_memory_peak", memory.peak as u64);

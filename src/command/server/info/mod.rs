@@ -12,6 +12,8 @@ mod storage;
 use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::spec::{Acl, Arg, Command, Flags, Group, Scope};
+use crate::keyspace::View;
+use crate::keyspace::view::Mode;
 use crate::state::Server;
 
 pub const INFO: Command = Command {
@@ -25,7 +27,7 @@ pub const INFO: Command = Command {
     args: &[Arg::string("section").optional().multiple()],
     history: &[("7.0.0", "Takes several sections.")],
     reply: "lines of field and value, in sections",
-    scope: Scope::Nothing,
+    scope: Scope::Survey(Mode::Shared),
     handler: Some(info),
     ..Command::NEW
 };
@@ -44,7 +46,15 @@ struct Section {
     name: &'static str,
     title: &'static str,
     shown: Shown,
-    write: fn(&mut Text, &Server, i64),
+    write: Write,
+}
+
+/// What a section is written from.
+enum Write {
+    /// The server and the time, Unix milliseconds.
+    Server(fn(&mut Text, &Server, i64)),
+    /// Also the databases.
+    Keys(fn(&mut Text, &Server, &View<'_>)),
 }
 
 const fn section(
@@ -53,14 +63,22 @@ const fn section(
     shown: Shown,
     write: fn(&mut Text, &Server, i64),
 ) -> Section {
-    Section { name, title, shown, write }
+    Section { name, title, shown, write: Write::Server(write) }
+}
+
+const fn section_on_keys(
+    name: &'static str,
+    title: &'static str,
+    write: fn(&mut Text, &Server, &View<'_>),
+) -> Section {
+    Section { name, title, shown: Shown::ByDefault, write: Write::Keys(write) }
 }
 
 /// All sections, in Redis's order.
 const SECTIONS: &[Section] = &[
     section("server", "Server", Shown::ByDefault, machine::server),
     section("clients", "Clients", Shown::ByDefault, machine::clients),
-    section("memory", "Memory", Shown::ByDefault, memory::memory),
+    section_on_keys("memory", "Memory", memory::memory),
     section("persistence", "Persistence", Shown::ByDefault, storage::persistence),
     section("threads", "Threads", Shown::ByDefault, machine::threads),
     section("stats", "Stats", Shown::ByDefault, statistics::stats),
@@ -72,7 +90,7 @@ const SECTIONS: &[Section] = &[
     section("latencystats", "Latencystats", Shown::InAll, statistics::latencies),
     section("cluster", "Cluster", Shown::ByDefault, |text, _, _| text.field("cluster_enabled", 0)),
     section("debug", "Debug", Shown::Never, statistics::debug),
-    section("keyspace", "Keyspace", Shown::ByDefault, storage::keyspace),
+    section_on_keys("keyspace", "Keyspace", storage::keyspace),
 ];
 
 /// The text that grows.
@@ -116,7 +134,10 @@ fn info(call: &mut Call<'_, '_>) -> Result<(), Error> {
             text.0.push_str("\r\n");
         }
         text.line(format_args!("# {}", section.title));
-        (section.write)(&mut text, call.server, call.keys.now_ms);
+        match section.write {
+            Write::Server(write) => write(&mut text, call.server, call.keys.now_ms),
+            Write::Keys(write) => write(&mut text, call.server, call.keys),
+        }
     }
     call.out.verbatim("txt", text.0.as_bytes());
     Ok(())

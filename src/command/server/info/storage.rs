@@ -1,6 +1,7 @@
 //! INFO's sections on the data: what is kept, on disk and elsewhere.
 
 use super::Text;
+use crate::keyspace::View;
 use crate::state::Server;
 
 pub fn persistence(text: &mut Text, server: &Server, _now_ms: i64) {
@@ -55,9 +56,10 @@ pub fn replication(text: &mut Text, server: &Server, _now_ms: i64) {
     text.fields(&[("repl_backlog_first_byte_offset", 0), ("repl_backlog_histlen", 0)]);
 }
 
-pub fn keyspace(text: &mut Text, server: &Server, now_ms: i64) {
+pub fn keyspace(text: &mut Text, server: &Server, keys: &View<'_>) {
+    let now_ms = keys.now_ms;
     for db in 0..server.keyspace.databases() {
-        let counts = server.keyspace.counts(db);
+        let counts = keys.survey(db);
         if counts.keys == 0 {
             continue;
         }
