@@ -45,7 +45,7 @@ pub fn owned<'a>(keys: impl Iterator<Item = &'a [u8]>) -> Box<[Box<[u8]>]> {
 /// Ends the command without a reply: the connection waits until the operation was done, or its time is over.
 /// Where a command may not wait (in a transaction, in a script), it replies at once as if its time were over.
 pub fn wait(call: &mut Call<'_, '_>, deadline_ms: Deadline, operation: impl Operation + 'static) {
-    if !call.origin.may_block() {
+    if call.origin.is_inside() {
         return operation.give_up(call.out);
     }
     let session = &mut *call.session;

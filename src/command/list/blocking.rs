@@ -258,7 +258,7 @@ fn move_or_wait(
     {
         return Ok(());
     }
-    if !call.origin.may_block() {
+    if call.origin.is_inside() {
         // Unlike the end of the time, which has the null of an array.
         call.out.null();
         return Ok(());

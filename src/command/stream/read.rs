@@ -187,7 +187,6 @@ impl Operation for AwaitedRead {
     }
 
     fn is_ready(&self, view: &View<'_>, key: &[u8]) -> bool {
-        let is_of_group = self.reader.is_some();
         // Of another type, or gone: that concerns readers of a group.
         let Some(Ok(found)) = view.peek(key).map(stream) else { return self.ends_without_key() };
         let top = found.entries.top_id();

@@ -5,7 +5,7 @@ use crate::resp::reply::{Proto, Reply};
 use crate::state::clients::Client;
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 /// A command that waits for its keys, as data: it is carried out by whoever makes one of them ready.
 pub trait Operation: Send + Sync {
