@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from comparison import connections, expiry, latency, machine, memory, peer, throughput
+from comparison import connections, expiry, latency, machine, memory, peer, publish, throughput
 from comparison.context import Context, raise_file_limit
 from comparison.load import Load
 
@@ -24,8 +24,11 @@ SECTIONS = {
     "p16": throughput.pipeline_16,
     "p64": throughput.pipeline_64,
     "multi": throughput.multi,
+    "multi-exec": throughput.transactions,
+    "multi-exec-16": throughput.transactions_16,
     "hot": throughput.hot_key,
     "latency": latency.one_connection,
+    "pubsub": publish.messages,
     "memory": memory.per_key,
     "connections": connections.idle,
     "expiry": expiry.burst,

@@ -308,7 +308,10 @@ fn the_checker_tells_good_histories_from_bad_ones() {
     let torn = "*3 $1 7 $-1 $1 7 ";
     let whole = "*3 $1 7 $1 7 $1 7 ";
     let none = "*3 $-1 $-1 $-1 ";
-    assert!(is_linearizable(&[vec![mset()], vec![event(Op::MGet, 2, 5, whole), event(Op::MGet, 6, 20, whole)]]));
+    assert!(is_linearizable(&[
+        vec![mset()],
+        vec![event(Op::MGet, 2, 5, whole), event(Op::MGet, 6, 20, whole)]
+    ]));
     assert!(is_linearizable(&[vec![mset()], vec![event(Op::MGet, 2, 5, none)]]));
     assert!(!is_linearizable(&[vec![mset()], vec![event(Op::MGet, 2, 5, torn)]]), "a torn read");
     assert!(!is_linearizable(&[vec![mset()], vec![event(Op::MGet, 11, 15, none)]]), "a stale read");

@@ -90,6 +90,30 @@ fn pipelines() {
 }
 
 #[test]
+fn transactions() {
+    blocking(|redis, server| {
+        let replies: (i64, i64) = redis::pipe().atomic().incr("n", 1).incr("n", 41).query(redis)?;
+        assert_eq!(replies, (1, 42));
+        let failing = redis::pipe().atomic().set("k", "text").incr("k", 1).query::<Value>(redis);
+        assert_eq!(failing.expect_err("INCR of a text").kind(), ErrorKind::ResponseError);
+        assert_eq!(redis.get::<_, String>("k")?, "text");
+        let mut other =
+            redis::Client::open(format!("redis://127.0.0.1:{}", server.port))?.get_connection()?;
+        let mut attempts = 0;
+        let (n,): (i64,) = redis::transaction(redis, &["n"], |redis, pipeline| {
+            let n: i64 = redis.get("n")?;
+            if attempts == 0 {
+                other.set::<_, _, ()>("n", 100)?;
+            }
+            attempts += 1;
+            pipeline.set("n", n + 1).ignore().get("n").query(redis)
+        })?;
+        assert_eq!((n, attempts), (101, 2));
+        Ok(())
+    });
+}
+
+#[test]
 fn errors() {
     blocking(|redis, _| {
         redis.set::<_, _, ()>("k", "text")?;

@@ -52,7 +52,19 @@ const CONVERSATIONS: &[&[&str]] = &[
     &["multi", "set a 1", "exec now", "get a", "exec"],
     &["exec now", "multi now", "discard now", "watch", "unwatch now"],
     &["multi", "shutdown", "exec"],
-    &["multi", "select 1", "set a 1", "select 2", "set a 2", "select 99", "set b 2", "exec", "get b", "select 1", "get a"],
+    &[
+        "multi",
+        "select 1",
+        "set a 1",
+        "select 2",
+        "set a 2",
+        "select 99",
+        "set b 2",
+        "exec",
+        "get b",
+        "select 1",
+        "get a",
+    ],
     &["multi", "reset", "exec", "get a"],
     &["multi", "set a 1", "flushall", "dbsize", "exec"],
     &["set a 1", "multi", "flushdb", "set b 1", "dbsize", "keys *", "randomkey", "scan 0", "exec"],
@@ -110,7 +122,16 @@ const CONVERSATIONS: &[&[&str]] = &[
     &["watch a", "other: append a x", "multi", "ping", "exec"],
     &["set a x", "watch a", "other: getex a", "multi", "ping", "exec"],
     &["set a x", "watch a", "other: getex a ex 100", "multi", "ping", "exec"],
-    &["set a x", "watch a", "other: setnx a y", "other: set a y nx", "other: msetnx a 1 b 2", "multi", "ping", "exec"],
+    &[
+        "set a x",
+        "watch a",
+        "other: setnx a y",
+        "other: set a y nx",
+        "other: msetnx a 1 b 2",
+        "multi",
+        "ping",
+        "exec",
+    ],
     &["set a x", "watch a", "reset", "set a y", "multi", "ping", "exec"],
     &["client reply skip", "multi", "set a 1", "client reply skip", "exec", "get a"],
     &["hello 3", "watch a", "set a 1", "multi", "ping", "exec", "multi", "hello 2", "hgetall a", "exec"],
@@ -155,9 +176,8 @@ fn a_watched_key_that_expires_fails_the_transaction_also_if_nobody_has_noticed()
     let sleep = || thread::sleep(Duration::from_millis(60));
     let failed = "*-1\\r\\n";
     let passed = "*1\\r\\n+PONG\\r\\n";
-    let mut exec = |client: &mut Client| {
-        ask_all(client, &["multi", "ping", "exec"]).pop().expect("the reply of EXEC")
-    };
+    let mut exec =
+        |client: &mut Client| ask_all(client, &["multi", "ping", "exec"]).pop().expect("the reply of EXEC");
     for active in ["0", "1"] {
         ok(&other.ask(&["DEBUG", "SET-ACTIVE-EXPIRE", active]));
         // It expires while it is watched.
@@ -435,7 +455,10 @@ fn money_is_moved_and_never_lost() {
         }
     });
     let count = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
-    assert!(count(&moved) > 500 && count(&refused) > 0 && count(&sums) > 100, "{moved:?} {refused:?} {sums:?}");
+    assert!(
+        count(&moved) > 500 && count(&refused) > 0 && count(&sums) > 100,
+        "{moved:?} {refused:?} {sums:?}"
+    );
     let mut get = vec!["MGET".to_owned()];
     get.extend(accounts);
     assert_eq!(sum(&server.connect().ask(&get)), EACH * ACCOUNTS as i64);

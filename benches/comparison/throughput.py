@@ -30,6 +30,8 @@ class Group:
     cpu: object = None
     mean_rate: object = None
     mean_cpu: object = None
+    # Whether our load generator measures also at pipeline 1.
+    own: bool = False
 
 
 MAIN_COMMANDS = ("set", "get", "incr", "setex")
@@ -53,6 +55,15 @@ def multi(context):
     return _run(context, Group("Ten keys at once, pipeline 16", 16, ("mset10", "mget10"), rate=at_least(1.8)))
 
 
+def transactions(context):
+    """MULTI, five SET, EXEC, sent together; each of the seven is a request."""
+    return _run(context, Group("Transactions of 5 SET, one at a time", 1, ("multi5",), rate=at_least(1.3), own=True))
+
+
+def transactions_16(context):
+    return _run(context, Group("Transactions of 5 SET, pipeline 16", 16, ("multi5",), rate=at_least(1.3)))
+
+
 def hot_key(context):
     commands = ("hotset", "hotget", "hotincr")
     return _run(context, Group("One hot key, pipeline 64", 64, commands, rate=at_least(1.5)))
@@ -63,7 +74,7 @@ def _run(context, group):
     rates, cpus = [], []
     with context.both() as servers:
         for command in group.commands:
-            rate, cpu, busiest = _row(context, servers, group.pipeline, command, table.samples)
+            rate, cpu, busiest = _row(context, servers, group, command, table.samples)
             rate_ratio, cpu_ratio = ratio(rate[OURS], rate[PEER]), ratio(cpu[OURS], cpu[PEER])
             rates.append(rate_ratio)
             cpus.append(cpu_ratio)
@@ -77,21 +88,21 @@ def _run(context, group):
     return table
 
 
-def _row(context, servers, pipeline, command, samples):
+def _row(context, servers, group, command, samples):
     """Medians by side of requests per second and CPU microseconds, and how busy the load was at most."""
     for server in servers.values():
         server.call("FLUSHALL")
         context.load.fill(server, KEYS, command)
     rates, cpus, busiest = {OURS: [], PEER: []}, {OURS: [], PEER: []}, 0.0
     for side in context.turns():
-        if pipeline == 1:
+        if group.pipeline == 1 and not group.own:
             rate, cpu = redis_benchmark(servers[side], command, context.seconds, KEYS)
         else:
-            run = context.load.run(servers[side], command, pipeline=pipeline, seconds=context.seconds, keys=KEYS)
+            run = context.load.run(servers[side], command, pipeline=group.pipeline, seconds=context.seconds, keys=KEYS)
             rate, cpu = run["rps"], run["server_cpu_us_per_request"]
             busiest = max(busiest, run["client_busy"])
         rates[side].append(rate)
         cpus[side].append(cpu)
-        samples.append({"side": side, "command": command, "pipeline": pipeline, "rps": rate, "cpu_us": cpu})
+        samples.append({"side": side, "command": command, "pipeline": group.pipeline, "rps": rate, "cpu_us": cpu})
     medians = [{side: statistics.median(values[side]) for side in values} for values in (rates, cpus)]
     return *medians, busiest

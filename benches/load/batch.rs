@@ -75,29 +75,38 @@ pub struct Batch {
     bytes: Vec<u8>,
     patches: Vec<Patch>,
     request_len: usize,
+    replies: usize,
 }
 
+/// The word of a template between requests that are always sent together.
+const NEXT_REQUEST: &str = ";";
+
 impl Batch {
-    /// `pipeline` copies of the request that `template` (see the usage text) describes. Numbers stay below `keys`;
-    /// digits that this leaves at zero are never touched again.
+    /// `pipeline` copies of the request that `template` (see the usage text) describes, or of the requests, if it has
+    /// several. Numbers stay below `keys`; digits that this leaves at zero are never touched again.
     pub fn new(template: &str, pipeline: usize, keys: u64, value_size: usize) -> Self {
         let value = "x".repeat(value_size);
         let mut request = Vec::new();
         let mut patches = Vec::new();
-        request.extend_from_slice(format!("*{}\r\n", template.split_whitespace().count()).as_bytes());
-        for word in template.split_whitespace() {
-            let (argument, marks) = expand(&word.replace("__value__", &value), keys);
-            request.extend_from_slice(format!("${}\r\n", argument.len()).as_bytes());
-            let base = request.len() as u32;
-            patches.extend(marks.iter().map(|patch| patch.moved(base)));
-            request.extend_from_slice(argument.as_bytes());
-            request.extend_from_slice(b"\r\n");
+        let words: Vec<&str> = template.split_whitespace().collect();
+        let requests = words.split(|word| *word == NEXT_REQUEST);
+        let replies = requests.clone().count();
+        for words in requests {
+            request.extend_from_slice(format!("*{}\r\n", words.len()).as_bytes());
+            for word in words {
+                let (argument, marks) = expand(&word.replace("__value__", &value), keys);
+                request.extend_from_slice(format!("${}\r\n", argument.len()).as_bytes());
+                let base = request.len() as u32;
+                patches.extend(marks.iter().map(|patch| patch.moved(base)));
+                request.extend_from_slice(argument.as_bytes());
+                request.extend_from_slice(b"\r\n");
+            }
         }
         let request_len = request.len();
         let all = (0..pipeline)
             .flat_map(|copy| patches.iter().map(move |patch| patch.moved((copy * request_len) as u32)))
             .collect();
-        Self { bytes: request.repeat(pipeline), patches: all, request_len }
+        Self { bytes: request.repeat(pipeline), patches: all, request_len, replies }
     }
 
     /// Draws the numbers of the first `requests` requests anew.
@@ -109,6 +118,11 @@ impl Batch {
                 numbers.draw(patch.mark),
             );
         }
+    }
+
+    /// How many replies one copy of the template has.
+    pub fn replies(&self) -> usize {
+        self.replies
     }
 
     /// The first `requests` requests in wire format.

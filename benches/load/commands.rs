@@ -23,6 +23,9 @@ const FILL_COUNTERS: &str = "SET ctr:__seq__ 1000000";
 /// Keys of one MSET or MGET.
 const KEYS_OF_MULTI: usize = 10;
 
+/// Commands of one transaction.
+const SETS_OF_MULTI: usize = 5;
+
 /// The templates of a command; `custom` is the user's template. The error is a sentence for the user.
 pub fn find(command: &str, custom: Option<&str>) -> Result<Templates, String> {
     let (request, fill) = match command {
@@ -35,6 +38,9 @@ pub fn find(command: &str, custom: Option<&str>) -> Result<Templates, String> {
         "hotset" => ("SET key:000000000000 __value__".to_owned(), FILL_STRINGS),
         "hotget" => ("GET key:000000000000".to_owned(), FILL_STRINGS),
         "hotincr" => ("INCR ctr:000000000000".to_owned(), FILL_COUNTERS),
+        "multi5" => {
+            (format!("MULTI ;{} EXEC", " SET key:__rand__ __value__ ;".repeat(SETS_OF_MULTI)), FILL_STRINGS)
+        }
         "ping" => ("PING".to_owned(), FILL_STRINGS),
         "custom" => {
             let template = custom.ok_or("--command custom needs a --template")?;

@@ -13,6 +13,7 @@ mod epoll;
 mod latency;
 mod options;
 mod process;
+mod publish;
 mod replies;
 mod report;
 mod socket;
@@ -50,6 +51,7 @@ fn run(options: &Options) -> std::io::Result<()> {
         match options.mode {
             Mode::Throughput => throughput::run(options, &mut report)?,
             Mode::Latency => latency::run(options, &mut report)?,
+            Mode::Publish => publish::run(options, &mut report)?,
         }
     }
     report.print(options.json);

@@ -16,10 +16,12 @@ Where
   --port N            its port (6379)
   --unix PATH         its Unix socket, instead of host and port
 What
-  --command NAME      set get incr setex mset10 mget10 hotset hotget hotincr ping, or custom (get)
+  --command NAME      set get incr setex mset10 mget10 hotset hotget hotincr ping publish, or custom
+                      (get)
   --template TEXT     the request of `custom`, words separated by spaces, with these marks inside the words:
                       __rand__ (random key number), __seq__ (running number), __spread__ (random instant, see below),
-                      __value__ (a value of --value-size bytes)
+                      __value__ (a value of --value-size bytes); a word `;` stands between requests that belong
+                      together (as from MULTI to EXEC), each of which counts
   --keys N            key numbers are drawn from 0 to N-1 (1000000)
   --value-size BYTES  length of values (16)
   --preload N         first send the command's filling request N times, numbered 0 to N-1 (0: do not);
@@ -35,6 +37,7 @@ How
   --latency           time single requests on one connection at a time instead of counting many
   --rate N            with --latency: send N requests a second, over all connections in turn
   --start-at MS       with --latency: start at this Unix time in ms
+  --subscribers N     with --command publish: this many connections listen to what the others publish (1)
 Report
   --pid PID           server process whose CPU time is read from /proc
   --json              print one JSON object
@@ -47,6 +50,8 @@ pub enum Mode {
     Throughput,
     /// Time of single requests.
     Latency,
+    /// Messages per second that reach subscribers.
+    Publish,
 }
 
 /// The command line, checked.
@@ -70,6 +75,7 @@ pub struct Options {
     pub rate: Option<f64>,
     /// Unix time in ms at which latency mode starts.
     pub start_at: Option<u64>,
+    pub subscribers: usize,
     pub pid: Option<u32>,
     pub json: bool,
 }
@@ -98,6 +104,7 @@ impl Options {
             mode: Mode::Throughput,
             rate: None,
             start_at: None,
+            subscribers: 1,
             pid: None,
             json: false,
         };
@@ -127,6 +134,7 @@ impl Options {
                         "--warmup" => options.warmup = seconds(name, value)?,
                         "--rate" => options.rate = Some(number(name, value)?),
                         "--start-at" => options.start_at = Some(number(name, value)?),
+                        "--subscribers" => options.subscribers = number(name, value)?,
                         "--pid" => options.pid = Some(number(name, value)?),
                         _ => return Err(format!("unknown option {name} (see --help)")),
                     }
@@ -134,7 +142,11 @@ impl Options {
             }
         }
         options.address = unix.map_or(Address::Tcp(host, port), Address::Unix);
-        options.templates = commands::find(&options.command, template)?;
+        if options.command == "publish" {
+            options.mode = Mode::Publish;
+        } else {
+            options.templates = commands::find(&options.command, template)?;
+        }
         options.check()?;
         Ok(options)
     }
@@ -145,9 +157,10 @@ impl Options {
             || self.pipeline == 0
             || self.keys == 0
             || self.spread_ms == 0
+            || self.subscribers == 0
         {
             return Err(
-                "--connections, --threads, --pipeline, --keys and --spread-ms must be at least 1".into()
+                "--connections, --threads, --pipeline, --keys, --spread-ms and --subscribers must be at least 1".into()
             );
         }
         if self.threads > self.connections {

@@ -107,9 +107,9 @@ impl Driver {
     fn start_batch(&mut self, token: usize) -> io::Result<()> {
         let connection = &mut self.connections[token];
         connection.sent = self.budget.min(self.pipeline as u64) as usize;
-        connection.awaited = connection.sent as u64;
+        connection.awaited = (connection.sent * connection.batch.replies()) as u64;
         connection.written = 0;
-        self.budget -= connection.awaited;
+        self.budget -= connection.sent as u64;
         connection.batch.refresh(connection.sent, &mut self.numbers);
         if !connection.write()? {
             self.epoll.watch_writing(connection.socket.as_raw_fd(), token, true)?;

@@ -13,15 +13,15 @@ use super::spec::{Flags, Scope};
 use super::table::{Entry, table};
 use super::transaction::{self, Queued};
 use crate::keyspace::View;
-use crate::keyspace::effects::Party;
 use crate::keyspace::view::{Hashed, Tally};
 use crate::memory;
-use crate::resp::reply::Reply;
+use crate::resp::reply::{Proto, Reply};
 use crate::resp::scan::Request;
 use crate::state::counters::WorkerTotals;
 use crate::state::pause::Paused;
 use crate::state::session::{Next, ReplyMode};
-use crate::state::waiters::Postponed;
+use crate::state::tracking::Modes;
+use crate::state::waiters::{self, Postponed};
 use crate::state::{Server, Session};
 use smallvec::SmallVec;
 use std::sync::atomic::Ordering;
@@ -185,7 +185,7 @@ impl<'a> Dispatcher<'a> {
         }
         let paused = self.server.pause.level();
         if paused != Paused::Nothing && !entry.spec.flags.contains(Flags::ALLOW_BUSY) {
-            let is_write = entry.is_write() || flags(session, entry).intersects(Flags::WRITES);
+            let is_write = flags(session, entry).intersects(Flags::WRITES);
             if paused == Paused::Everything || is_write {
                 self.release();
                 return Flow::Paused { is_write };
@@ -260,6 +260,9 @@ impl<'a> Dispatcher<'a> {
                 return Err(Error::Oom);
             }
         }
+        if session.is_subscriber || session.is_monitor {
+            return listener_gate(session, entry);
+        }
         Ok(())
     }
 
@@ -297,6 +300,7 @@ impl<'a> Dispatcher<'a> {
             error = &aborted;
         }
         begin_reply(session);
+        end_caching(session, entry);
         if !ends_silent(session) {
             out.error(error.reply());
         }
@@ -323,7 +327,7 @@ impl<'a> Dispatcher<'a> {
     #[cold]
     fn serve_waiters(&mut self) {
         let Some(view) = &mut self.view else { return };
-        let ready = view.take_listed(Party::Waiters);
+        let ready = waiters::ready_keys(view);
         if ready.is_empty() {
             return;
         }
@@ -433,12 +437,27 @@ impl<'a> Dispatcher<'a> {
         let result = match self.lock(session, entry, request, keys) {
             Err(error) => Err(error),
             Ok(()) => {
-                let (view, meter) = (self.view.as_mut().expect("it was just locked"), &mut self.meter);
+                let (server, meter) = (self.server, &mut self.meter);
+                let view = self.view.as_mut().expect("it was just locked");
+                let monitored = meter.monitored;
                 view.touch = !session.no_touch;
                 view.act_for(session.client.id);
+                if monitored && !entry.is_exec() {
+                    // Under the locks: what is shown of one key is in the order in which it was done.
+                    show_monitors(server, session, entry, request);
+                }
                 let (args, origin) = (Args::new(request, entry.first_arg()), Origin::Client);
-                let server = self.server;
-                handler(&mut Call { args, keys: view, out, session, server, entry, origin, meter })
+                let result =
+                    handler(&mut Call { args, keys: view, out, session, server, entry, origin, meter });
+                if monitored && entry.is_exec() {
+                    // What ran inside was shown before.
+                    show_monitors(server, session, entry, request);
+                }
+                if !session.tracking.is_empty() {
+                    remember_tracked(server, session, entry, request);
+                    end_caching(session, Some(entry));
+                }
+                result
             }
         };
         let failed = result.is_err();
@@ -447,7 +466,10 @@ impl<'a> Dispatcher<'a> {
             out.error(error.reply());
             self.meter.count_error(&error);
         }
-        if session.reply_mode != ReplyMode::On && ends_silent(session) {
+        if session.reply_mode != ReplyMode::On
+            && ends_silent(session)
+            && !entry.spec.flags.contains(Flags::PUSHES)
+        {
             out.truncate(before);
         }
         if session.next == Next::CloseNow {
@@ -512,6 +534,49 @@ fn flags(session: &Session, entry: &Entry) -> Flags {
             entry.spec.flags | queued.intersection(Flags::WRITES.union(Flags::DENYOOM))
         }
         _ => entry.spec.flags,
+    }
+}
+
+/// What clients that mostly listen may not do.
+#[cold]
+fn listener_gate(session: &Session, entry: &Entry) -> Result<(), Error> {
+    let flags = entry.spec.flags;
+    if session.is_subscriber && session.proto == Proto::Resp2 && !flags.contains(Flags::FOR_SUBSCRIBERS) {
+        return Err(Error::SubscriberMode(entry.full_name.clone()));
+    }
+    if session.is_monitor && (entry.is_write() || flags.contains(Flags::READONLY)) {
+        return Err(Error::ReplicaKeyspace);
+    }
+    Ok(())
+}
+
+/// Shows a command to those who watch.
+#[cold]
+pub(super) fn show_monitors(server: &Server, session: &Session, entry: &Entry, request: Request<'_>) {
+    if !entry.spec.flags.intersects(Flags::SKIP_MONITOR.union(Flags::ADMIN)) {
+        server.monitors.show(&session.client, session.db, entry.loggable(request));
+    }
+}
+
+/// A tracked client may cache what it is answered: notes so while the keys are still locked, so that whoever changes
+/// them next tells it.
+#[cold]
+pub(super) fn remember_tracked(server: &Server, session: &Session, entry: &Entry, request: Request<'_>) {
+    if entry.spec.flags.contains(Flags::READONLY) && session.tracking.remembers() {
+        let mut remember = |at: usize, _| server.tracking.remember(session.client.id, request.get(at));
+        // Where the arguments are wrong there are no keys, and the answer is an error.
+        let _ = keyspec::for_each_key(entry.spec, request, &mut remember);
+    }
+}
+
+/// CLIENT CACHING speaks of the next command only, which is not one of CLIENT's, or of a whole transaction.
+fn end_caching(session: &mut Session, entry: Option<&Entry>) {
+    if session.transaction.is_some() {
+        return;
+    }
+    let is_client = entry.and_then(|entry| entry.parent).is_some_and(|parent| parent.name == "client");
+    if !is_client {
+        session.tracking.remove(Modes::CACHING);
     }
 }
 

@@ -76,6 +76,10 @@ pub enum Error {
         sub: Vec<u8>,
     },
     ShutdownFailed,
+    /// The full name of a command that a client of RESP2 with subscriptions may not use.
+    SubscriberMode(String),
+    /// A client that watches by MONITOR counts as a replica.
+    ReplicaKeyspace,
     NoAuth,
     HelloNoAuth,
     WrongPass,
@@ -209,6 +213,14 @@ impl fmt::Display for Error {
             | Error::UnknownCommand(_)
             | Error::UnknownSubcommand { .. }
             | Error::SubcommandSyntax { .. } => return write!(f, "{}", self.reply().escape_ascii()),
+            Error::SubscriberMode(name) => {
+                return write!(
+                    f,
+                    "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET \
+                     are allowed in this context"
+                );
+            }
+            Error::ReplicaKeyspace => "ERR Replica can't interact with the keyspace",
             Error::ShutdownFailed => "ERR Errors trying to SHUTDOWN. Check logs.",
             Error::NoAuth => "NOAUTH Authentication required.",
             Error::HelloNoAuth => {

@@ -6,7 +6,7 @@
 
 use super::args::Args;
 use super::call::{Call, Origin};
-use super::dispatch::{Resolved, hash_keys};
+use super::dispatch::{Resolved, hash_keys, remember_tracked, show_monitors};
 use super::errors::Error;
 use super::spec::{Databases, Scope};
 use super::table::Entry;
@@ -96,6 +96,9 @@ impl Call<'_, '_> {
         self.session.client.last_command.store(entry.id as u32, Ordering::Relaxed);
         self.keys.turn_to(self.session.db);
         self.keys.touch = !self.session.no_touch;
+        if self.meter.monitored {
+            show_monitors(self.server, self.session, entry, request);
+        }
         let result = match custom_places(&self.server.keyspace, self.session.db, entry, request) {
             Err(error) => Err(error),
             Ok(_) => handler(&mut Call {
@@ -109,6 +112,9 @@ impl Call<'_, '_> {
                 meter: &mut *self.meter,
             }),
         };
+        if !self.session.tracking.is_empty() {
+            remember_tracked(self.server, self.session, entry, request);
+        }
         let failed = result.is_err();
         if let Err(error) = result {
             self.out.truncate(before);

@@ -23,6 +23,8 @@ pub struct Meter<'a> {
     latency_threshold_ms: i64,
     /// From where on a command is noted in the slow log or as an event of latency.
     notable_nanos: u64,
+    /// Somebody watches by MONITOR.
+    pub monitored: bool,
     now_ms: i64,
 }
 
@@ -48,6 +50,7 @@ impl<'a> Meter<'a> {
             track_latency: server.counters.track_latency.load(Ordering::Relaxed),
             latency_threshold_ms,
             notable_nanos: slow.min(late),
+            monitored: !server.monitors.is_empty(),
             now_ms,
         }
     }

@@ -21,6 +21,7 @@ pub mod inside;
 pub mod keyspec;
 pub mod list;
 pub mod meter;
+pub mod pubsub;
 pub mod scanning;
 pub mod server;
 pub mod set;

@@ -45,8 +45,12 @@ bitflags! {
         const TOUCHES_ARBITRARY_KEYS = 1 << 21;
         /// For servers among themselves or for tests: only COMMAND DOCS says so.
         const SYSCMD = 1 << 22;
+        /// Allowed to a client of RESP2 that has subscriptions. Clients are not told.
+        const FOR_SUBSCRIBERS = 1 << 23;
+        /// Answers with pushes, which CLIENT REPLY does not suppress. Clients are not told.
+        const PUSHES = 1 << 24;
         /// Behind MULTI it is not queued. Clients do not see this.
-        const UNQUEUED = 1 << 23;
+        const UNQUEUED = 1 << 25;
         /// Those of commands that change data, or may.
         const WRITES = Self::WRITE.bits() | Self::MAY_REPLICATE.bits();
     }

@@ -2,7 +2,8 @@
 
 use super::spec::{Command, Flags, KeySpec, Scope};
 use super::{
-    bitmap, connection, generic, hash, hyperloglog, list, server, set, sorted_set, stream, string, transaction,
+    bitmap, connection, generic, hash, hyperloglog, list, pubsub, server, set, sorted_set, stream, string,
+    transaction,
 };
 use crate::resp::scan::Request;
 use std::collections::BTreeMap;
@@ -63,6 +64,7 @@ const GROUPS: &[&[Command]] = &[
     stream::COMMANDS,
     generic::COMMANDS,
     transaction::COMMANDS,
+    pubsub::COMMANDS,
     connection::COMMANDS,
     server::COMMANDS,
 ];

@@ -322,8 +322,8 @@ macro_rules! accessor {
     };
     ($id:ident, octal $args:tt, $summary:literal) => {
         #[doc = $summary]
-        pub fn $id(&self) -> crate::types::events::Class {
-            crate::types::events::Class::from_bits(self.number(Id::$id) as u32)
+        pub fn $id(&self) -> u32 {
+            self.number(Id::$id) as u32
         }
     };
     ($id:ident, memory $args:tt, $summary:literal) => {

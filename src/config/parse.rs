@@ -16,6 +16,7 @@
 //!
 //! This module knows nothing of directives.
 
+use crate::types::quoting;
 use std::fmt;
 
 /// The longest line that is accepted, before and after the expansion of variables. Long enough for any
@@ -63,15 +64,8 @@ pub fn quote_into(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
     for (index, &byte) in text.iter().enumerate() {
         match byte {
-            b'\\' | b'"' => out.extend_from_slice(&[b'\\', byte]),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            0x07 => out.extend_from_slice(b"\\a"),
-            0x08 => out.extend_from_slice(b"\\b"),
             b'$' if text.get(index + 1) == Some(&b'{') => out.extend_from_slice(b"\\$"),
-            b' '..=b'~' => out.push(byte),
-            _ => out.extend_from_slice(format!("\\x{byte:02x}").as_bytes()),
+            _ => quoting::push_byte(out, byte),
         }
     }
     out.push(b'"');

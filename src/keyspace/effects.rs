@@ -41,6 +41,21 @@ pub struct Place {
     pub key: Box<[u8]>,
 }
 
+/// A key that an observer wanted listed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Listed {
+    pub place: Place,
+    /// Who modified it.
+    pub by: Actor,
+}
+
+impl Listed {
+    /// The key of a change.
+    pub fn of(change: &Change<'_>) -> Listed {
+        Listed { place: Place { db: change.db, key: change.key.into() }, by: change.by }
+    }
+}
+
 /// All keys of a database have changed, or are going to while its locks are held.
 #[derive(Clone, Copy)]
 pub struct MassChange<'a> {
@@ -87,7 +102,7 @@ pub trait Observer: Send + Sync {
 
     /// Databases were emptied, or their contents exchanged. What has to be looked at when the command is done goes
     /// to `list`.
-    fn all_modified(&self, change: &MassChange<'_>, list: &mut Vec<Place>);
+    fn all_modified(&self, change: &MassChange<'_>, list: &mut Vec<Listed>);
 
     /// A key that `modified` wanted listed has expired in nobody's command: there is no view to list it.
     fn expired(&self, change: &Change<'_>);
@@ -95,7 +110,7 @@ pub trait Observer: Send + Sync {
     /// The command is done: these are the keys that `modified` wanted listed, in order, some maybe twice. Not
     /// called for [`Party::Waiters`]: they are served by [`View::take_listed`](super::View::take_listed). Called
     /// when the locks are released, before the command's reply is sent.
-    fn settled(&self, by: Actor, listed: &[Place]);
+    fn settled(&self, listed: &[Listed]);
 }
 
 /// Whom events are given to.
@@ -277,5 +292,224 @@ impl Expiring {
             Expiring::Fields => &[(Class::HASH, "hexpired")],
             Expiring::AllFields => &[(Class::HASH, "hexpired"), (Class::GENERIC, "del")],
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keyspace::view::{Hashed, Mode};
+    use crate::keyspace::{Deadline, Keyspace, Value, View};
+    use parking_lot::Mutex;
+    use std::time::Duration;
+
+    /// Writes down all that it is told.
+    #[derive(Default)]
+    struct Recorder {
+        told: Mutex<Vec<String>>,
+        lists: bool,
+    }
+
+    impl Recorder {
+        fn note(&self, text: String) {
+            self.told.lock().push(text);
+        }
+
+        fn take(&self) -> Vec<String> {
+            std::mem::take(&mut *self.told.lock())
+        }
+    }
+
+    fn name(db: usize, key: &[u8]) -> String {
+        format!("{db}:{}", String::from_utf8_lossy(key))
+    }
+
+    impl Publisher for Recorder {
+        fn publish(&self, _classes: Class, db: usize, event: &str, key: &[u8]) {
+            self.note(format!("{event} {}", name(db, key)));
+        }
+    }
+
+    impl Observer for Recorder {
+        fn modified(&self, change: &Change<'_>) -> bool {
+            self.note(format!("modified {} by {}", name(change.db, change.key), change.by));
+            self.lists
+        }
+
+        fn all_modified(&self, change: &MassChange<'_>, list: &mut Vec<Listed>) {
+            for (db, key) in change.databases.iter().flat_map(|db| [(*db, b"a"), (*db, b"b")]) {
+                if (change.concerns)(db, key) {
+                    self.note(format!("all modified, with {}", name(db, key)));
+                    list.push(Listed { place: Place { db, key: key.as_slice().into() }, by: change.by });
+                }
+            }
+        }
+
+        fn expired(&self, change: &Change<'_>) {
+            self.note(format!("expired in no command: {}", name(change.db, change.key)));
+        }
+
+        fn settled(&self, listed: &[Listed]) {
+            let names: Vec<String> = listed.iter().map(|l| name(l.place.db, &l.place.key)).collect();
+            self.note(format!("settled {}", names.join(" ")));
+        }
+    }
+
+    struct World {
+        keyspace: Keyspace,
+        recorder: Arc<Recorder>,
+    }
+
+    const NOW_MS: i64 = 1_700_000_000_000;
+
+    impl World {
+        fn new(lists: bool) -> World {
+            let recorder = Arc::new(Recorder { lists, ..Recorder::default() });
+            let keyspace = Keyspace::new(2, 4, 1);
+            keyspace.effects().set_publisher(recorder.clone());
+            keyspace.effects().set_observer(Party::Tracking, recorder.clone());
+            World { keyspace, recorder }
+        }
+
+        fn command(
+            &self,
+            now_ms: i64,
+            keys: &[&[u8]],
+            mode: Mode,
+            f: impl FnOnce(&mut View<'_>),
+        ) -> Vec<String> {
+            let hashed: Vec<Hashed> =
+                keys.iter().map(|key| Hashed::new(key, self.keyspace.hash(key))).collect();
+            let mut view = self.keyspace.lock_keys(0, now_ms, &hashed, mode);
+            view.act_for(7);
+            f(&mut view);
+            view.finish();
+            self.recorder.take()
+        }
+
+        fn publish_all(&self) {
+            self.keyspace.effects().set_classes(Class::ALL | Class::KEYEVENT | Class::NEW | Class::KEY_MISS);
+        }
+    }
+
+    fn set(view: &mut View<'_>, key: &[u8], deadline: Deadline) {
+        view.overwrite(key, Value::Int(1), deadline);
+        view.notify(Class::STRING, "set", key);
+    }
+
+    #[test]
+    fn only_those_who_are_interested_are_told() {
+        let world = World::new(false);
+        let write = |view: &mut View<'_>| set(view, b"a", Deadline::Clear);
+        assert!(world.command(NOW_MS, &[b"a"], Mode::Exclusive, write).is_empty());
+        world.keyspace.effects().enter(Party::Tracking);
+        world.keyspace.effects().enter(Party::Tracking);
+        let told = world.command(NOW_MS, &[b"a"], Mode::Exclusive, write);
+        assert_eq!(told, ["modified 0:a by 7"]);
+        world.keyspace.effects().leave(Party::Tracking);
+        world.keyspace.effects().set_classes(Class::STRING | Class::KEYSPACE);
+        let told = world.command(NOW_MS, &[b"a"], Mode::Exclusive, write);
+        assert_eq!(told, ["modified 0:a by 7", "set 0:a"]);
+        world.keyspace.effects().leave(Party::Tracking);
+        assert_eq!(world.command(NOW_MS, &[b"a"], Mode::Exclusive, write), ["set 0:a"]);
+        // A class without a channel is told to nobody.
+        world.keyspace.effects().set_classes(Class::ALL);
+        assert!(world.command(NOW_MS, &[b"a"], Mode::Exclusive, write).is_empty());
+        assert!(world.keyspace.effects().interest().is_none());
+    }
+
+    #[test]
+    fn parties_are_counted_apart() {
+        let effects = Effects::default();
+        for party in Party::ALL {
+            (0..3).for_each(|_| effects.enter(party));
+            assert!(effects.interest().of(party));
+        }
+        for party in Party::ALL {
+            (0..3).for_each(|_| effects.leave(party));
+            assert!(!effects.interest().of(party));
+        }
+        assert!(effects.interest().is_none());
+    }
+
+    #[test]
+    fn expiry_is_told_once_and_in_order_whoever_meets_it() {
+        let world = World::new(false);
+        world.publish_all();
+        world.keyspace.effects().enter(Party::Tracking);
+        let keys: &[&[u8]] = &[b"a", b"b"];
+        let prepare = || {
+            world.command(NOW_MS, keys, Mode::Exclusive, |view| {
+                set(view, b"a", Deadline::At(NOW_MS + 5));
+                set(view, b"b", Deadline::Clear);
+            });
+        };
+        let gone = ["expired 0:a", "modified 0:a by 0"];
+        let later_ms = NOW_MS + 10;
+        // A reader.
+        prepare();
+        let told = world.command(later_ms, keys, Mode::Shared, |view| {
+            assert!(view.get(b"a").is_none() && view.get(b"x").is_none() && view.get(b"a").is_none());
+        });
+        assert_eq!(told[..2], gone);
+        assert_eq!(told[2..], ["keymiss 0:a", "keymiss 0:x", "keymiss 0:a"]);
+        // A writer that looks first, then writes.
+        prepare();
+        let told = world.command(later_ms, keys, Mode::Exclusive, |view| {
+            assert!(view.update(b"a").is_none() && view.peek(b"a").is_none());
+            set(view, b"a", Deadline::Clear);
+        });
+        assert_eq!(told[..2], gone);
+        assert_eq!(told[2..], ["new 0:a", "modified 0:a by 7", "set 0:a"]);
+        // A writer that just writes, one that removes, one that does nothing.
+        prepare();
+        let told = world
+            .command(later_ms, keys, Mode::Exclusive, |view| view.set(b"a", Value::Int(2), Deadline::Clear));
+        assert_eq!(told, [gone[0], gone[1], "new 0:a"]);
+        prepare();
+        assert_eq!(
+            world.command(later_ms, keys, Mode::Exclusive, |view| assert!(view.remove(b"a").is_none())),
+            gone
+        );
+        prepare();
+        assert_eq!(
+            world.command(later_ms, keys, Mode::Exclusive, |view| assert!(view.update(b"a").is_none())),
+            gone
+        );
+        assert_eq!(world.keyspace.counts(0).keys, 1);
+        // Nobody: the reaper.
+        prepare();
+        let round = world.keyspace.expire_due(0, later_ms, Duration::from_secs(1));
+        assert_eq!((round.expired, world.recorder.take()), (1, gone.map(str::to_owned).to_vec()));
+    }
+
+    #[test]
+    fn listed_keys_are_settled_when_the_command_is_done() {
+        let world = World::new(true);
+        world.keyspace.effects().enter(Party::Tracking);
+        let told = world.command(NOW_MS, &[b"a", b"b"], Mode::Exclusive, |view| {
+            set(view, b"b", Deadline::At(NOW_MS + 5));
+            set(view, b"a", Deadline::Clear);
+        });
+        assert_eq!(told, ["modified 0:b by 7", "modified 0:a by 7", "settled 0:b 0:a"]);
+        world.keyspace.expire_due(0, NOW_MS + 10, Duration::from_secs(1));
+        assert_eq!(world.recorder.take(), ["modified 0:b by 0", "expired in no command: 0:b"]);
+    }
+
+    #[test]
+    fn flushing_and_swapping_concern_the_keys_that_there_are() {
+        let world = World::new(true);
+        world.keyspace.effects().enter(Party::Tracking);
+        world.command(NOW_MS, &[b"a"], Mode::Exclusive, |view| set(view, b"a", Deadline::Clear));
+        let all = |f: &dyn Fn(&mut View<'_>)| {
+            let mut view = world.keyspace.lock_databases(0, NOW_MS, 0..2, Mode::Exclusive);
+            f(&mut view);
+            view.finish();
+            world.recorder.take()
+        };
+        let both = ["all modified, with 0:a", "all modified, with 1:a", "settled 0:a 1:a"];
+        assert_eq!(all(&|view| view.swap(0, 1)), both);
+        assert!(all(&|view| drop(view.flush(0..1))).is_empty());
+        assert_eq!(all(&|view| drop(view.flush(0..2))), ["all modified, with 1:a", "settled 1:a"]);
     }
 }

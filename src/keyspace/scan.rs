@@ -84,11 +84,7 @@ pub(super) fn scan<S: Read>(
 
 /// A key of `shards` shards picked at random, each with the same probability, unless luck runs out in a nearly empty
 /// database (then any); `None` if there is none.
-pub(super) fn random_key<S: Read>(
-    shards: usize,
-    shard: impl Fn(usize) -> S,
-    now_ms: i64,
-) -> Option<Vec<u8>> {
+pub(super) fn random_key<S: Read>(shards: usize, shard: impl Fn(usize) -> S, now_ms: i64) -> Option<Vec<u8>> {
     let largest = (0..shards).map(|i| shard(i).buckets()).max()?;
     if largest == 0 {
         return None;
@@ -110,14 +106,7 @@ pub(super) fn random_key<S: Read>(
 
 impl Keyspace {
     /// As [`super::View::scan`], for whoever has no view.
-    pub fn scan(
-        &self,
-        db: usize,
-        cursor: u64,
-        count: usize,
-        now_ms: i64,
-        visit: impl FnMut(&Entry),
-    ) -> u64 {
+    pub fn scan(&self, db: usize, cursor: u64, count: usize, now_ms: i64, visit: impl FnMut(&Entry)) -> u64 {
         self.lock_nothing(db, now_ms).scan(cursor, count, visit)
     }
 

@@ -16,9 +16,7 @@ use super::barrier::Passage;
 use super::effects::Expiring;
 use super::entry::{Entry, Type, Value};
 use super::hash::KeyHash;
-use super::shard::{
-    Counts, ExclusiveShard, Expired, Read, Shards, SharedShard, Side, Table, is_expired,
-};
+use super::shard::{Counts, ExclusiveShard, Expired, Read, Shards, SharedShard, Side, Table, is_expired};
 use super::{Garbage, Keyspace};
 use crate::types::events::Class;
 use news::News;

@@ -140,6 +140,19 @@ impl Reply {
         self.attach(bytes.clone());
     }
 
+    /// The bytes in wire form.
+    pub fn into_bytes(self) -> Bytes {
+        if self.chunks.is_empty() {
+            return self.buf.into();
+        }
+        self.parts()
+            .fold(Vec::with_capacity(self.len()), |mut all, part| {
+                all.extend_from_slice(part.as_slice());
+                all
+            })
+            .into()
+    }
+
     /// Appends what `other` holds, and shares its chunks.
     pub fn append(&mut self, other: &Reply) {
         for part in other.parts() {

@@ -136,7 +136,12 @@ impl Connection {
         connection.serve().await;
         let server = connection.worker.server.clone();
         connection.session.discard(&server);
-        server.clients.remove(client.id);
+        connection.worker.server.clients.remove(client.id);
+        connection.worker.server.pubsub.forget(&mut connection.session);
+        connection.worker.server.end_tracking(&mut connection.session);
+        if connection.session.is_monitor {
+            connection.worker.server.monitors.remove(client.id);
+        }
         client.mailbox.close();
         let _ = connection.stream.shutdown().await;
         drop(connection);
@@ -603,6 +608,9 @@ impl Connection {
             Next::CloseNow => return Ok(Step::Close),
             Next::CloseAfterReply => {
                 self.closing = true;
+                // Whoever has seen the reply may rely on it that nothing is sent here any more.
+                self.collect_mail(&mut scratch.out);
+                self.session.client.mailbox.close();
                 self.flush(cx, &mut scratch.out)?;
             }
             Next::AwaitShutdown => {
@@ -707,6 +715,7 @@ impl Connection {
             + args_bytes
             + large_bytes
             + client.multi_bytes.load(Ordering::Relaxed)
+            + self.session.subscriptions.as_ref().map_or(0, |all| all.memory_bytes())
             + self.output.bytes();
         let before = client.memory_bytes.load(Ordering::Relaxed);
         if memory != before {

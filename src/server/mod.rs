@@ -26,7 +26,10 @@ use crate::observe::latency::LatencyMonitor;
 use crate::observe::log::Log;
 use crate::observe::slowlog::Slowlog;
 use crate::state::counters::Counters;
+use crate::state::events::KeyspaceEvents;
+use crate::state::pubsub::PubSub;
 use crate::state::shutdown::{self, Shutdown};
+use crate::state::tracking::Tracking;
 use crate::state::waiters::Waiters;
 use crate::state::watch::Watchers;
 use crate::state::{Clients, Server, random_id};
@@ -50,6 +53,10 @@ pub fn build(config: Config, config_file: Option<PathBuf>, log: Log, program: St
     let keyspace = Keyspace::new(config.databases() as usize, config.keyspace_shards() as usize, reapers);
     let waiters = Arc::new(Waiters::default());
     keyspace.effects().set_observer(Party::Waiters, waiters.clone());
+    let (clients, pubsub) = (Arc::new(Clients::default()), Arc::new(PubSub::default()));
+    let tracking = Arc::new(Tracking::new(clients.clone()));
+    keyspace.effects().set_publisher(Arc::new(KeyspaceEvents::new(pubsub.clone())));
+    keyspace.effects().set_observer(Party::Tracking, tracking.clone());
     let watchers = Arc::new(Watchers::default());
     keyspace.effects().set_observer(Party::Watchers, watchers.clone());
     Server {
@@ -61,11 +68,14 @@ pub fn build(config: Config, config_file: Option<PathBuf>, log: Log, program: St
         executable,
         program,
         log,
-        clients: Clients::default(),
+        clients,
         counters: Counters::new(workers, reapers, table::table().all.len()),
         slowlog,
         latency: LatencyMonitor::new(),
         pause: Default::default(),
+        pubsub,
+        tracking,
+        monitors: Default::default(),
         shutdown: Shutdown::default(),
         listening: Default::default(),
         switches: Default::default(),

@@ -80,17 +80,25 @@ pub struct Client {
     pub authenticated: AtomicBool,
     pub no_evict: AtomicBool,
     pub no_touch: AtomicBool,
+    /// How the client is tracked: the bits of [`Modes`](super::tracking::Modes).
+    pub tracking: AtomicU8,
+    /// The client that is told of invalidations instead, 0 if none is, -1 if this one is not tracked.
+    pub redirect: AtomicI64,
     /// The connection is waiting for the end of a CLIENT PAUSE.
     pub paused: AtomicBool,
     /// What it waits for in a blocking command.
     waiter: Mutex<Option<Arc<Waiter>>>,
-    /// The client has subscriptions.
-    pub is_subscriber: AtomicBool,
     /// How many commands are queued for EXEC, -1 without MULTI.
     pub multi: AtomicI64,
     /// Memory of those, and of the list of watched keys.
     pub multi_bytes: AtomicUsize,
     pub watch: WatchState,
+    /// The client has subscriptions.
+    pub is_subscriber: AtomicBool,
+    /// The client watches by MONITOR.
+    pub is_monitor: AtomicBool,
+    /// How many channels, patterns and shard channels the client has subscribed to.
+    pub subscriptions: [AtomicUsize; 3],
     /// Unix milliseconds of the last command.
     pub last_active_ms: AtomicI64,
     /// Number of the last command in the table, `u32::MAX` if there was none.
@@ -140,12 +148,16 @@ impl Client {
             authenticated: AtomicBool::new(false),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
+            tracking: AtomicU8::new(0),
+            redirect: AtomicI64::new(-1),
             paused: AtomicBool::new(false),
             waiter: Mutex::new(None),
-            is_subscriber: AtomicBool::new(false),
             multi: AtomicI64::new(-1),
             multi_bytes: AtomicUsize::new(0),
             watch: WatchState::default(),
+            is_subscriber: AtomicBool::new(false),
+            is_monitor: AtomicBool::new(false),
+            subscriptions: Default::default(),
             last_active_ms: AtomicI64::new(now_ms),
             last_command: AtomicU32::new(u32::MAX),
             query_bytes: AtomicUsize::new(0),

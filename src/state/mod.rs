@@ -5,13 +5,17 @@
 pub mod apply;
 pub mod clients;
 pub mod counters;
+pub mod events;
 pub mod listening;
 pub mod mailbox;
 pub mod memory_use;
+pub mod monitors;
 pub mod pause;
+pub mod pubsub;
 pub mod session;
 pub mod shutdown;
 pub mod switches;
+pub mod tracking;
 pub mod transaction;
 pub mod waiters;
 pub mod wake;
@@ -29,6 +33,7 @@ use counters::Counters;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
+use tracking::Modes;
 
 /// The server as commands see it.
 pub struct Server {
@@ -41,13 +46,16 @@ pub struct Server {
     /// How it was called, for the process's title.
     pub program: String,
     pub keyspace: Keyspace,
-    pub clients: Clients,
-    pub watchers: std::sync::Arc<watch::Watchers>,
+    pub clients: Arc<Clients>,
+    pub watchers: Arc<watch::Watchers>,
     pub counters: Counters,
     pub slowlog: Slowlog,
     pub latency: LatencyMonitor,
     pub pause: pause::Pause,
     pub waiters: Arc<waiters::Waiters>,
+    pub pubsub: Arc<pubsub::PubSub>,
+    pub tracking: Arc<tracking::Tracking>,
+    pub monitors: monitors::Monitors,
     pub shutdown: shutdown::Shutdown,
     pub listening: listening::Listening,
     pub switches: switches::Switches,
@@ -73,6 +81,14 @@ pub fn random_id() -> String {
 }
 
 impl Server {
+    /// Tracks a client no more.
+    pub fn end_tracking(&self, session: &mut Session) {
+        if !session.tracking.is_empty() {
+            session.tracking = Modes::default();
+            self.tracking.disable(self.keyspace.effects(), &session.client);
+        }
+    }
+
     /// Whether a new connection has to authenticate first.
     pub fn needs_password(&self) -> bool {
         !self.config.requirepass().is_empty()

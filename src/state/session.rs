@@ -2,6 +2,8 @@
 
 use super::Server;
 use super::clients::Client;
+use super::pubsub::Subscriptions;
+use super::tracking::Modes;
 use super::transaction::Transaction;
 use super::waiters::Waiter;
 use super::watch::WatchedKeys;
@@ -57,8 +59,14 @@ pub struct Session {
     pub authenticated: bool,
     pub reply_mode: ReplyMode,
     pub no_touch: bool,
+    /// None if there are none, as of most connections.
+    pub subscriptions: Option<Box<Subscriptions>>,
     /// The client has subscriptions; see [`Session::set_subscriber`].
     pub is_subscriber: bool,
+    /// The client watches by MONITOR.
+    pub is_monitor: bool,
+    /// How the client is tracked, for its own reads.
+    pub tracking: Modes,
     pub next: Next,
     /// What the connection waits for.
     pub wait: Option<Box<Wait>>,
@@ -76,7 +84,10 @@ impl Session {
             authenticated,
             reply_mode: ReplyMode::On,
             no_touch: false,
+            subscriptions: None,
             is_subscriber: false,
+            is_monitor: false,
+            tracking: Modes::default(),
             next: Next::Continue,
             wait: None,
             transaction: None,
@@ -151,6 +162,12 @@ impl Session {
     pub fn set_subscriber(&mut self, is_subscriber: bool) {
         self.is_subscriber = is_subscriber;
         self.client.is_subscriber.store(is_subscriber, Ordering::Relaxed);
+    }
+
+    /// MONITOR, and its end.
+    pub fn set_monitor(&mut self, is_monitor: bool) {
+        self.is_monitor = is_monitor;
+        self.client.is_monitor.store(is_monitor, Ordering::Relaxed);
     }
 
     /// RESET: everything as for a new connection, but for what the client library said of itself.

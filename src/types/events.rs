@@ -108,7 +108,8 @@ const TYPES: [(u8, Class); 13] = [
 ];
 
 /// Classes that are always shown.
-const CHANNELS: [(u8, Class); 3] = [(b'K', Class::KEYSPACE), (b'E', Class::KEYEVENT), (b'm', Class::KEY_MISS)];
+const CHANNELS: [(u8, Class); 3] =
+    [(b'K', Class::KEYSPACE), (b'E', Class::KEYEVENT), (b'm', Class::KEY_MISS)];
 
 /// The classes that the letters name; `None` if one names nothing.
 pub fn parse(letters: &[u8]) -> Option<Class> {

@@ -16,6 +16,7 @@ pub mod number;
 pub mod packed;
 pub mod packed_hash;
 pub mod prefetch;
+pub mod quoting;
 pub mod sorted_set;
 pub mod stream;
 pub mod table;

@@ -6,8 +6,8 @@ use crate::command::errors::Error;
 use crate::command::spec::{Arg, Command, Flags, Group, KeyFlags, KeySpec};
 use crate::command::string::string;
 use crate::keyspace::Value;
-use crate::types::number;
 use crate::types::events::Class;
+use crate::types::number;
 
 pub const SETBIT: Command = Command {
     name: "setbit",

@@ -8,10 +8,10 @@ use crate::command::spec::{Arg, Command, Flags, Group, KeyFlags, KeySpec};
 use crate::command::string::string;
 use crate::keyspace::{Deadline, StringRef, Value};
 use crate::types::bits::{self, Operation};
+use crate::types::events::Class;
 use bytes::Bytes;
 use smallvec::SmallVec;
 use std::borrow::Cow;
-use crate::types::events::Class;
 
 /// The names of the operations.
 const OPERATIONS: [(&str, Operation); 8] = [

@@ -11,8 +11,8 @@ use crate::resp::reply::Reply;
 use crate::resp::scan::Request;
 use crate::state::Server;
 use crate::types::bits::{Field, Overflow};
-use crate::types::number;
 use crate::types::events::Class;
+use crate::types::number;
 
 const READS: KeyFlags = KeyFlags::RO.union(KeyFlags::ACCESS);
 const WRITES: KeyFlags = KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE);

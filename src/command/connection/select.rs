@@ -30,6 +30,7 @@ pub const RESET: Command = Command {
         .union(Flags::FAST)
         .union(Flags::NO_AUTH)
         .union(Flags::ALLOW_BUSY)
+        .union(Flags::FOR_SUBSCRIBERS)
         .union(Flags::UNQUEUED),
     reply: "RESET",
     scope: Scope::Nothing,
@@ -48,6 +49,7 @@ pub const QUIT: Command = Command {
         .union(Flags::STALE)
         .union(Flags::FAST)
         .union(Flags::NO_AUTH)
+        .union(Flags::FOR_SUBSCRIBERS)
         .union(Flags::UNQUEUED),
     deprecated: Some(("7.2.0", "just closing the connection")),
     reply: "OK",
@@ -66,6 +68,14 @@ fn select(call: &mut Call<'_, '_>) -> Result<(), Error> {
 
 fn reset(call: &mut Call<'_, '_>) -> Result<(), Error> {
     call.session.discard(call.server);
+    call.server.pubsub.forget(call.session);
+    call.server.end_tracking(call.session);
+    if call.session.is_monitor {
+        call.server.monitors.remove(call.session.client.id);
+        call.session.set_monitor(false);
+    }
+    // What was sent to the client until now is still in its old protocol, and comes first.
+    call.session.client.mailbox.empty_into(call.out);
     call.session.reset(!call.server.needs_password());
     call.out.set_proto(call.session.proto);
     call.out.simple("RESET");

@@ -5,8 +5,8 @@ use crate::command::args::Args;
 use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::spec::{Arg, Command, Flags, Group, KeyFlags, KeySpec};
-use std::borrow::Cow;
 use crate::types::events::Class;
+use std::borrow::Cow;
 
 const CONDITION: &[Arg] =
     &[Arg::word("nx", "NX"), Arg::word("xx", "XX"), Arg::word("gt", "GT"), Arg::word("lt", "LT")];

@@ -4,10 +4,10 @@ use super::value::{HashMut, Limits, edit_or_create};
 use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::spec::{Arg, Command, Flags, Group, KeyFlags, KeySpec};
+use crate::types::events::Class;
 use crate::types::long_double::LongDouble;
 use crate::types::number;
 use crate::types::packed::Item;
-use crate::types::events::Class;
 
 /// What both commands have in common.
 const COUNT: Command = Command {

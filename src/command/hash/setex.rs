@@ -8,8 +8,8 @@ use crate::command::args::Args;
 use crate::command::call::Call;
 use crate::command::errors::{Error, echo};
 use crate::command::spec::{Arg, Command, Flags, Group, KeyFlags, KeySpec};
-use crate::types::number;
 use crate::types::events::Class;
+use crate::types::number;
 
 pub const HSETEX: Command = Command {
     name: "hsetex",

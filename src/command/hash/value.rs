@@ -11,12 +11,12 @@ use crate::keyspace::fields::PackedEntry;
 use crate::keyspace::{Deadline, Entry, Kind, Object, Type, Value, View};
 use crate::resp::reply::Reply;
 use crate::state::Server;
+use crate::types::events::Class;
 use crate::types::hash::Hash;
 use crate::types::number;
 use crate::types::packed::{self, Item};
 use crate::types::packed_hash::{self, Layout};
 use rand::Rng;
-use crate::types::events::Class;
 
 /// Up to where a hash is packed.
 #[derive(Clone, Copy)]

@@ -10,9 +10,9 @@ use super::errors::Error;
 use super::spec::{Arg, Command, Flags, Group, KeyFlags, KeySpec};
 use super::string::string;
 use crate::keyspace::{Deadline, Entry, StringRef, Value};
+use crate::types::events::Class;
 use crate::types::hyperloglog::{self, Corrupt, Encoding, Registers};
 use std::sync::atomic::Ordering;
-use crate::types::events::Class;
 
 pub const COMMANDS: &[Command] = &[PFADD, PFCOUNT, debug::PFDEBUG, PFMERGE, debug::PFSELFTEST];
 

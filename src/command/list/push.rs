@@ -4,8 +4,8 @@ use super::value::{self, Sizes};
 use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::spec::{Arg, Command, Flags, Group, KeyFlags, KeySpec};
-use crate::types::list::End;
 use crate::types::events::Class;
+use crate::types::list::End;
 
 pub const LPUSH: Command = Command {
     name: "lpush",

@@ -7,8 +7,8 @@ use crate::command::errors::Error;
 use crate::command::spec::{Arg, Command, Flags, Group, KeyFlags, KeySpec};
 use crate::keyspace::View;
 use crate::resp::reply::Reply;
-use crate::types::list::End;
 use crate::types::events::Class;
+use crate::types::list::End;
 
 pub const LMOVE: Command = Command {
     name: "lmove",

@@ -15,13 +15,13 @@ use crate::keyspace::{Deadline, Entry, Kind, Object, Value, View};
 use crate::resp::reply::Reply;
 use crate::resp::scan::Span;
 use crate::state::Server;
+use crate::types::events::Class;
 use crate::types::list::items::Items;
 use crate::types::list::{Element, End, Incoming, Limit, List, Wanted};
 use crate::types::packed::{self, HEADER_BYTES, Item};
 use bytes::Bytes;
 use smallvec::SmallVec;
 use std::ops::ControlFlow;
-use crate::types::events::Class;
 
 /// The longest list that stands in its entry. Moving so much costs about as much as a step further into memory.
 const MAX_SHORT_BYTES: usize = 1024;

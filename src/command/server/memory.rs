@@ -5,6 +5,7 @@ use crate::command::errors::Error;
 use crate::command::help;
 use crate::command::spec::{Arg, Command, Flags, Group, KeyFlags, KeySpec, Scope};
 use crate::keyspace::shard::BUCKET_BYTES;
+use crate::keyspace::view::Mode;
 use crate::memory;
 use crate::resp::reply::Reply;
 use crate::state::memory_use::{Excess, MemoryUse};

@@ -8,6 +8,7 @@ mod latency;
 mod lolwut;
 mod memory;
 mod module;
+mod monitor;
 mod shutdown;
 mod slowlog;
 mod time;
@@ -23,6 +24,7 @@ pub const COMMANDS: &[Command] = &[
     lolwut::LOLWUT,
     memory::MEMORY,
     module::MODULE,
+    monitor::MONITOR,
     time::ROLE,
     shutdown::SHUTDOWN,
     slowlog::SLOWLOG,

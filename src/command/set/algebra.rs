@@ -7,12 +7,12 @@ use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::spec::{Arg, Begin, Command, Find, Flags, Group, KeyFlags, KeySpec};
 use crate::keyspace::{Deadline, Kind, View};
+use crate::types::events::Class;
 use crate::types::packed::Item;
 use ahash::RandomState;
 use smallvec::SmallVec;
 use std::cmp::Reverse;
 use std::collections::HashSet;
-use crate::types::events::Class;
 
 /// The sets of a request in its order; `None` where there is no key.
 type Operands<'v> = SmallVec<[Option<SetRef<'v>>; 8]>;

@@ -7,8 +7,8 @@ use crate::command::errors::Error;
 use crate::command::generic::free_entry;
 use crate::command::spec::{Arg, Command, Flags, Group, KeyFlags, KeySpec};
 use crate::keyspace::{Deadline, View};
-use crate::types::packed::Item;
 use crate::types::events::Class;
+use crate::types::packed::Item;
 
 const KEY_AND_MEMBERS: &[Arg] = &[Arg::key("key", 0), Arg::string("member").multiple()];
 const ONE_OR_MORE: &[(&str, &str)] = &[("2.4.0", "Several members.")];

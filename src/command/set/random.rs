@@ -1,6 +1,6 @@
 //! Members picked at random: SPOP, SRANDMEMBER.
 
-use super::members::remove_key;
+use super::members::{remove_key, tell_removed};
 use super::reply_member;
 use super::value::{self, Limits, SetRef, selection};
 use crate::command::args::Args;

@@ -5,9 +5,9 @@ use crate::command::args::Args;
 use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::spec::{Arg, Command, Flags, Group, KeyFlags, KeySpec};
+use crate::types::events::Class;
 use crate::types::number;
 use smallvec::SmallVec;
-use crate::types::events::Class;
 
 const NX_AND_XX: Error = Error::line("ERR XX and NX options at the same time are not compatible");
 const GT_LT_AND_NX: Error = Error::line("ERR GT, LT, and/or NX options at the same time are not compatible");

@@ -1,5 +1,6 @@
 //! Taking members off an end: ZPOPMIN, ZPOPMAX, ZMPOP.
 
+use super::remove::tell_removed;
 use super::reply_name;
 use super::value::{Limits, SortedSetMut};
 use crate::command::args::Args;

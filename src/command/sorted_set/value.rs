@@ -8,13 +8,13 @@ use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::generic::free_entry;
 use crate::keyspace::{Deadline, Entry, Kind, Object, Type, Value, View};
+use crate::types::events::Class;
 use crate::types::number;
 use crate::types::packed::{self, Buffer, Item};
 use crate::types::sorted_set::{Members, SortedSet};
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::ops::Range;
-use crate::types::events::Class;
 
 /// Up to where a sorted set is kept in one piece.
 #[derive(Clone, Copy, Debug)]

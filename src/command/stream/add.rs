@@ -11,8 +11,8 @@ use crate::command::errors::Error;
 use crate::command::spec::{Arg, Command, Flags, Group, KeySpec};
 use crate::keyspace::{Deadline, Kind, Object, Value};
 use crate::state::Server;
-use crate::types::stream::{AppendError, BlockLimits, Id, Numbering, Stream};
 use crate::types::events::Class;
+use crate::types::stream::{AppendError, BlockLimits, Id, Numbering, Stream};
 
 const ZERO_ID: Error = Error::line("ERR The ID specified in XADD must be greater than 0-0");
 const NOT_ABOVE: Error =

@@ -8,8 +8,8 @@ use crate::command::call::Call;
 use crate::command::errors::{Error, echo};
 use crate::command::spec::{Arg, Command, Group as CommandGroup, KeySpec};
 use crate::resp::reply::Reply;
-use crate::types::stream::{ConsumerId, Entries, Group, Id, Pending, Stream, StreamEntry};
 use crate::types::events::Class;
+use crate::types::stream::{ConsumerId, Entries, Group, Id, Pending, Stream, StreamEntry};
 
 pub const XCLAIM: Command = Command {
     name: "xclaim",

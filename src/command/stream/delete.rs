@@ -5,8 +5,8 @@ use crate::command::args::Args;
 use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::spec::{Arg, Command, Group, KeyFlags, KeySpec};
-use crate::types::stream::{Id, References, Stream};
 use crate::types::events::Class;
+use crate::types::stream::{Id, References, Stream};
 
 const COMPLEXITY: &str = "O(N) in the number of IDs given, each after a binary search.";
 

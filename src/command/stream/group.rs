@@ -8,8 +8,8 @@ use crate::command::help;
 use crate::command::spec::{Arg, Command, Flags, Group as CommandGroup, KeyFlags, KeySpec};
 use crate::keyspace::{Deadline, Kind, Object, Value};
 use crate::memory::lazyfree;
-use crate::types::stream::{Group, Id, Stream};
 use crate::types::events::Class;
+use crate::types::stream::{Group, Id, Stream};
 
 const NO_KEY: Error = Error::line(
     "ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the MKSTREAM \

@@ -16,9 +16,9 @@ use crate::keyspace::View;
 use crate::resp::reply::{Proto, Reply};
 use crate::resp::scan::Request;
 use crate::state::waiters::Operation;
+use crate::types::events::Class;
 use crate::types::stream::{Consumer, ConsumerId, Id, Stream, StreamEntry};
 use smallvec::SmallVec;
-use crate::types::events::Class;
 
 const KEYS: Find = Find::Range { last: -1, step: 1, limit: 2 };
 

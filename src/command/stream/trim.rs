@@ -6,8 +6,8 @@ use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::spec::{Arg, Command, Flags, Group};
 use crate::state::Server;
-use crate::types::stream::{Keep, References, Trim};
 use crate::types::events::Class;
+use crate::types::stream::{Keep, References, Trim};
 
 const TWO_STRATEGIES: Error =
     Error::line("ERR syntax error, MAXLEN and MINID options at the same time are not compatible");

@@ -6,8 +6,8 @@ use crate::command::errors::Error;
 use crate::command::spec::{Arg, Command, Flags, Group, KeyFlags, KeySpec};
 use crate::keyspace::{Deadline, StringRef, Value};
 use crate::state::Server;
-use std::ops::Range;
 use crate::types::events::Class;
+use std::ops::Range;
 
 pub const APPEND: Command = Command {
     name: "append",

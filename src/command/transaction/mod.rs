@@ -9,7 +9,7 @@ mod queue;
 mod watch;
 
 pub use exec::footprint;
-pub use queue::{abort, fail, queue};
+pub use queue::{Queued, abort, fail, queue};
 
 use super::spec::{Command, Flags, Group, Scope};
 
@@ -27,5 +27,4 @@ const BASE: Command = Command {
     ..Command::NEW
 };
 
-pub const COMMANDS: &[Command] =
-    &[exec::DISCARD, exec::EXEC, exec::MULTI, watch::UNWATCH, watch::WATCH];
+pub const COMMANDS: &[Command] = &[exec::DISCARD, exec::EXEC, exec::MULTI, watch::UNWATCH, watch::WATCH];

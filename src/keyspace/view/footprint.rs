@@ -65,7 +65,8 @@ impl Footprint {
         self.databases.iter().for_each(|(db, mode)| add(*db, *mode));
         if let Some(mode) = self.used {
             let is_named = |db| self.shards.iter().any(|shard| shard.place().0 as usize == db);
-            let used = (0..keyspace.databases()).filter(|db| keyspace.existing(*db).is_some() || is_named(*db));
+            let used =
+                (0..keyspace.databases()).filter(|db| keyspace.existing(*db).is_some() || is_named(*db));
             used.for_each(|db| add(db, mode));
         }
         wanted.sort_unstable();
@@ -86,7 +87,11 @@ impl Keyspace {
             [one] => Held::One(locked(*one)),
             all => {
                 let passage = self.barrier.shared();
-                Held::Many(Many { locked: all.iter().map(|one| locked(*one)).collect(), grows: None, _passage: passage })
+                Held::Many(Many {
+                    locked: all.iter().map(|one| locked(*one)).collect(),
+                    grows: None,
+                    _passage: passage,
+                })
             }
         };
         self.view(db, now_ms, &[], held)

@@ -6,7 +6,7 @@
 //! command has to tell after it had met them waits for that, so that everything is told in order.
 
 use super::{Guard, Held, Mode, View, exclusive};
-use crate::keyspace::effects::{Actor, Change, Expiring, Interest, MassChange, Party, Place};
+use crate::keyspace::effects::{Actor, Change, Expiring, Interest, Listed, MassChange, Party, Place};
 use crate::keyspace::hash::KeyHash;
 use crate::keyspace::shard::{Read, is_expired};
 use crate::keyspace::{Entry, Keyspace};
@@ -31,7 +31,7 @@ struct Rare {
     dead: Vec<Place>,
     later: Vec<Later>,
     /// What observers want listed, by party.
-    listed: [Vec<Place>; Party::ALL.len()],
+    listed: [Vec<Listed>; Party::ALL.len()],
 }
 
 /// What has to wait until the locks are gone.
@@ -120,7 +120,7 @@ impl News {
         let change = Change { db, key, hash: keyspace.hash(key), by: self.by() };
         for (party, observer) in keyspace.effects.observers(self.interest()) {
             if observer.modified(&change) {
-                self.with_rare(|rare| rare.listed[party as usize].push(Place { db, key: key.into() }));
+                self.with_rare(|rare| rare.listed[party as usize].push(Listed::of(&change)));
             }
         }
     }
@@ -219,7 +219,7 @@ impl View<'_> {
     }
 
     /// Takes the list of keys of which a party's observer wanted to hear once more.
-    pub fn take_listed(&self, party: Party) -> Vec<Place> {
+    pub fn take_listed(&self, party: Party) -> Vec<Listed> {
         if self.news.interest().of(party) {
             self.news.with_rare(|rare| std::mem::take(&mut rare.listed[party as usize]))
         } else {
@@ -310,7 +310,7 @@ impl View<'_> {
         for (party, observer) in self.keyspace.effects.observers(self.news.interest()) {
             let listed = &rare.listed[party as usize];
             if !listed.is_empty() {
-                observer.settled(self.news.by(), listed);
+                observer.settled(listed);
             }
         }
     }

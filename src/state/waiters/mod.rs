@@ -24,7 +24,7 @@ mod model;
 pub use waiter::{Operation, Outcome, Terms, Unblock, Waiter};
 
 use super::clients::Client;
-use crate::keyspace::effects::{Change, MassChange, Observer, Party, Place};
+use crate::keyspace::effects::{Change, Listed, MassChange, Observer, Party, Place};
 use crate::keyspace::hash::KeyHash;
 use crate::keyspace::view::Mode;
 use crate::keyspace::{Keyspace, View};
@@ -96,6 +96,11 @@ impl Default for Waiters {
 fn point() {
     #[cfg(test)]
     crate::keyspace::model::point();
+}
+
+/// The keys that the view's command has changed, for which somebody waits.
+pub fn ready_keys(view: &View<'_>) -> Vec<Place> {
+    view.take_listed(Party::Waiters).into_iter().map(|listed| listed.place).collect()
 }
 
 fn part_of(hash: KeyHash) -> usize {
@@ -171,7 +176,7 @@ impl Waiters {
             self.serve_key(view, &key, postponed);
             view.db = selected;
             view.act_for(actor);
-            ready.extend(view.take_listed(Party::Waiters));
+            ready.extend(ready_keys(view));
         }
     }
 
@@ -329,7 +334,7 @@ impl Observer for Waiters {
         part.get(&change.db).is_some_and(|queues| queues.contains_key(change.key))
     }
 
-    fn all_modified(&self, change: &MassChange<'_>, list: &mut Vec<Place>) {
+    fn all_modified(&self, change: &MassChange<'_>, list: &mut Vec<Listed>) {
         for part in &self.parts {
             let mut found = Vec::new();
             for (db, queues) in &*part.lock() {
@@ -338,8 +343,8 @@ impl Observer for Waiters {
                 }
             }
             // Asked without the leaf lock: the answer is in the tables.
-            found.retain(|place| (change.concerns)(place.db, &place.key));
-            list.append(&mut found);
+            found.retain(|place: &Place| (change.concerns)(place.db, &place.key));
+            list.extend(found.into_iter().map(|place| Listed { place, by: change.by }));
         }
     }
 
@@ -348,5 +353,5 @@ impl Observer for Waiters {
         self.has_expired.store(true, Ordering::Relaxed);
     }
 
-    fn settled(&self, _by: u64, _listed: &[Place]) {}
+    fn settled(&self, _listed: &[Listed]) {}
 }

@@ -108,7 +108,7 @@ impl World {
         let mut postponed = Vec::new();
         self.with(keys, |view| {
             keys.iter().for_each(|key| add(view, &self.keys[*key], 1));
-            let ready = view.take_listed(Party::Waiters);
+            let ready = ready_keys(view);
             self.waiters.serve(view, ready, &mut postponed);
         });
         self.waiters.serve_rest(&self.keyspace, NOW_MS, postponed, |view| {
@@ -273,7 +273,7 @@ fn serving_without_the_locks_is_found() {
         let push_then_serve = |w: &World| {
             let ready = w.with(&[0], |view| {
                 add(view, &w.keys[0], 1);
-                view.take_listed(Party::Waiters)
+                ready_keys(view)
             });
             w.with(&[0], |view| w.waiters.serve(view, ready, &mut Vec::new()));
         };

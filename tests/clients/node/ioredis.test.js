@@ -120,6 +120,29 @@ test("pipelines, and errors within them", async () => {
   assert.equal(error.message, "ERR value is not an integer or out of range");
 });
 
+test("transactions", async () => {
+  const replies = await client.multi().set("n", 1).incr("n").get("n").exec();
+  assert.deepEqual(replies, [[null, "OK"], [null, 2], [null, "2"]]);
+  const [[, set], [error], [, text]] = await client.multi().set("k", "text").incr("k").get("k").exec();
+  assert.deepEqual([set, text], ["OK", "text"]);
+  assert.equal(error.message, "ERR value is not an integer or out of range");
+  await assert.rejects(client.multi().set("k", "never").get().exec(), /EXECABORT/);
+  assert.equal(await client.get("k"), "text");
+  // Without a pipeline, each command goes out on its own.
+  const alone = new Redis(port);
+  assert.equal(await alone.multi({ pipeline: false }), "OK");
+  assert.equal(await alone.set("k", "queued"), "QUEUED");
+  assert.equal(await client.get("k"), "text");
+  assert.deepEqual(await alone.exec(), [[null, "OK"]]);
+  // What is watched.
+  await alone.watch("k");
+  await client.set("k", "changed");
+  assert.equal(await alone.multi().set("k", "lost").exec(), null);
+  await alone.watch("k");
+  assert.deepEqual(await alone.multi().get("k").exec(), [[null, "changed"]]);
+  await alone.quit();
+});
+
 test("calls of one tick go out together", async () => {
   const batching = new Redis(port, { enableAutoPipelining: true });
   const counts = await Promise.all(Array.from({ length: 1000 }, () => batching.incr("n")));

@@ -112,6 +112,48 @@ def test_pipeline(client):
     assert replies[0] is True and isinstance(replies[1], redis.ResponseError) and replies[2] == "text"
 
 
+def test_transactions(client):
+    with client.pipeline() as pipeline:
+        assert pipeline.set("n", 1).incr("n").get("n").mget("n", "none").execute() == [True, 2, "2", ["2", None]]
+    with client.pipeline() as pipeline:
+        pipeline.set("k", "text").incr("k").get("k")
+        replies = pipeline.execute(raise_on_error=False)
+    assert replies[0] is True and isinstance(replies[1], redis.ResponseError) and replies[2] == "text"
+    with client.pipeline() as pipeline, pytest.raises(redis.ResponseError, match="wrong number of arguments"):
+        pipeline.set("k", "never").execute_command("GET")
+        pipeline.execute()
+    assert client.get("k") == "text"
+
+
+def test_watched_keys(client, connect):
+    other = connect()
+    with client.pipeline() as pipeline:
+        pipeline.watch("n")
+        assert pipeline.get("n") is None
+        other.set("n", 5)
+        pipeline.multi()
+        pipeline.set("n", 1)
+        with pytest.raises(redis.WatchError):
+            pipeline.execute()
+    assert client.get("n") == "5"
+
+    def add(connection):
+        def twice(pipeline):
+            before = int(pipeline.get("n"))
+            pipeline.multi()
+            pipeline.set("n", before + 1)
+
+        for _ in range(50):
+            connection.transaction(twice, "n")
+
+    threads = [threading.Thread(target=add, args=(connect(),)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert client.get("n") == "205"
+
+
 def test_errors(client):
     client.set("k", "text")
     with pytest.raises(redis.ResponseError, match="value is not an integer or out of range"):

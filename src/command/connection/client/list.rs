@@ -8,6 +8,8 @@ use crate::command::spec::{Arg, Command};
 use crate::command::table::table;
 use crate::state::Client;
 use crate::state::clients::Transport;
+use crate::state::pubsub::Kind;
+use crate::state::tracking::Modes;
 use crate::types::number;
 use std::io::Write;
 use std::sync::atomic::Ordering::Relaxed;
@@ -116,12 +118,15 @@ fn write_line(text: &mut Vec<u8>, client: &Client, args_bytes: usize, now_ms: i6
     text.extend_from_slice(&names.name);
     let _ = write!(
         text,
-        " age={} idle={idle_secs} flags={} db={} sub=0 psub=0 ssub=0 multi={} watch={} qbuf={} \
+        " age={} idle={idle_secs} flags={} db={} sub={} psub={} ssub={} multi={} watch={} qbuf={} \
          qbuf-free={} argv-mem={args_bytes} multi-mem={} rbs={reply_buffer_bytes} rbp={} obl={} oll={chunks} omem={beyond_bytes} \
          tot-mem={} events={} cmd={command} user=",
         client.age_secs(now_ms),
         flags(client),
         client.db.load(Relaxed),
+        client.subscriptions[Kind::Channel as usize].load(Relaxed),
+        client.subscriptions[Kind::Pattern as usize].load(Relaxed),
+        client.subscriptions[Kind::Shard as usize].load(Relaxed),
         client.multi.load(Relaxed),
         client.watch.keys(),
         client.query_bytes.load(Relaxed),
@@ -133,7 +138,8 @@ fn write_line(text: &mut Vec<u8>, client: &Client, args_bytes: usize, now_ms: i6
         if output_bytes == 0 { "r" } else { "rw" },
     );
     text.extend_from_slice(&names.user);
-    let _ = write!(text, " redir=-1 resp={} lib-name=", client.resp.load(Relaxed));
+    let _ =
+        write!(text, " redir={} resp={} lib-name=", client.redirect.load(Relaxed), client.resp.load(Relaxed));
     text.extend_from_slice(&names.lib_name);
     text.extend_from_slice(b" lib-ver=");
     text.extend_from_slice(&names.lib_ver);
@@ -149,11 +155,17 @@ fn write_line(text: &mut Vec<u8>, client: &Client, args_bytes: usize, now_ms: i6
 
 /// The letters of CLIENT LIST's `flags`.
 fn flags(client: &Client) -> String {
+    let modes = Modes::from_bits_truncate(client.tracking.load(Relaxed));
     let letters = [
+        (client.is_monitor.load(Relaxed), 'O'),
+        (client.is_subscriber.load(Relaxed), 'P'),
         (client.multi.load(Relaxed) >= 0, 'x'),
         (client.is_blocked(), 'b'),
         (client.watch.is_dirty(), 'd'),
         (client.transport == Transport::Unix, 'U'),
+        (modes.contains(Modes::ON), 't'),
+        (modes.contains(Modes::BROKEN), 'R'),
+        (modes.contains(Modes::BCAST), 'B'),
         (client.no_evict.load(Relaxed), 'e'),
         (client.no_touch.load(Relaxed), 'T'),
     ];

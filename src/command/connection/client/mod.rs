@@ -6,6 +6,7 @@ mod list;
 mod modes;
 pub mod names;
 mod pause;
+mod tracking;
 
 use crate::command::help;
 use crate::command::spec::{Arg, Command, Flags, Group, Scope};
@@ -37,7 +38,9 @@ pub const CLIENT: Command = Command {
     arity: -2,
     help: HELP,
     subcommands: &[
+        tracking::CACHING,
         names::GETNAME,
+        tracking::GETREDIR,
         help::record(Group::Connection, "5.0.0"),
         names::ID,
         list::INFO,
@@ -49,6 +52,8 @@ pub const CLIENT: Command = Command {
         modes::REPLY,
         names::SETINFO,
         names::SETNAME,
+        tracking::TRACKING,
+        tracking::TRACKINGINFO,
         pause::UNBLOCK,
         pause::UNPAUSE,
     ],
@@ -56,8 +61,12 @@ pub const CLIENT: Command = Command {
 };
 
 const HELP: &[&str] = &[
+    "CACHING (YES|NO)",
+    "    Whether the keys of the next command are tracked (with TRACKING's OPTIN and OPTOUT).",
     "GETNAME",
     "    The name of the current connection.",
+    "GETREDIR",
+    "    The connection that is told of invalidations instead of the current one.",
     "ID",
     "    The number of the current connection.",
     "INFO",
@@ -98,6 +107,10 @@ const HELP: &[&str] = &[
     "    State the client library's LIB-NAME or LIB-VER.",
     "SETNAME <name>",
     "    Name the current connection.",
+    "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]] [OPTIN] [OPTOUT] [NOLOOP]",
+    "    Tell the current connection which keys that it has read have changed.",
+    "TRACKINGINFO",
+    "    How the current connection is tracked.",
     "UNBLOCK <clientid> [TIMEOUT|ERROR]",
     "    End the wait of a client that is blocked in a command.",
     "UNPAUSE",

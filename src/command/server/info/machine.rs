@@ -75,7 +75,7 @@ pub fn clients(text: &mut Text, server: &Server, _now_ms: i64) {
             + client.query_free_bytes.load(Relaxed)
             + client.args_bytes.load(Relaxed)
     });
-    let output = largest(|client| client.output_bytes.load(Relaxed));
+    let output = largest(|client| client.waiting_bytes());
     let paused = clients.iter().filter(|client| client.paused.load(Relaxed)).count();
     text.field("connected_clients", clients.len());
     text.field("cluster_connections", 0);
@@ -83,7 +83,8 @@ pub fn clients(text: &mut Text, server: &Server, _now_ms: i64) {
     text.field("client_recent_max_input_buffer", input);
     text.field("client_recent_max_output_buffer", output);
     text.field("blocked_clients", paused + server.waiters.clients());
-    text.fields(&[("tracking_clients", 0), ("pubsub_clients", 0)]);
+    text.field("pubsub_clients", server.pubsub.clients());
+    text.field("tracking_clients", server.tracking.tracked_clients());
     text.field("watching_clients", clients.iter().filter(|client| client.watch.keys() > 0).count());
     text.field("clients_in_timeout_table", server.waiters.timed_clients());
     text.field("total_watched_keys", server.watchers.watched_keys());

@@ -3,6 +3,7 @@
 use super::Text;
 use crate::command::table::table;
 use crate::state::Server;
+use crate::state::pubsub::Kind;
 use crate::types::number;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -35,10 +36,10 @@ pub fn stats(text: &mut Text, server: &Server, _now_ms: i64) {
     text.fields(&[("total_eviction_exceeded_time", 0), ("current_eviction_exceeded_time", 0)]);
     text.field("keyspace_hits", totals.keyspace_hits);
     text.field("keyspace_misses", totals.keyspace_misses);
+    text.field("pubsub_channels", server.pubsub.count(Kind::Channel));
+    text.field("pubsub_patterns", server.pubsub.count(Kind::Pattern));
+    text.field("pubsubshard_channels", server.pubsub.count(Kind::Shard));
     text.fields(&[
-        ("pubsub_channels", 0),
-        ("pubsub_patterns", 0),
-        ("pubsubshard_channels", 0),
         ("latest_fork_usec", 0),
         ("total_forks", 0),
         ("migrate_cached_sockets", 0),
@@ -49,9 +50,11 @@ pub fn stats(text: &mut Text, server: &Server, _now_ms: i64) {
         ("active_defrag_key_misses", 0),
         ("total_active_defrag_time", 0),
         ("current_active_defrag_time", 0),
-        ("tracking_total_keys", 0),
-        ("tracking_total_items", 0),
-        ("tracking_total_prefixes", 0),
+    ]);
+    text.fields(&[
+        ("tracking_total_keys", server.tracking.keys()),
+        ("tracking_total_items", server.tracking.items()),
+        ("tracking_total_prefixes", server.tracking.prefix_count()),
         ("unexpected_error_replies", 0),
     ]);
     text.field("total_error_replies", totals.error_replies);
