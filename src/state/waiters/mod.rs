@@ -122,7 +122,6 @@ impl Waiters {
         let waiter = Arc::new(Waiter::new(ordinal, client.clone(), view.db, operation, parts, terms));
         self.clients.fetch_add(1, Ordering::Relaxed);
         self.timed.fetch_add(terms.is_timed as usize, Ordering::Relaxed);
-        client.set_waiter(Some(waiter.clone()));
         if !waiter.parts.is_empty() {
             view.keyspace().effects().enter(Party::Waiters);
         }
@@ -135,6 +134,8 @@ impl Waiters {
                 queue.without_key += waiter.operation.ends_without_key() as usize;
             }
         }
+        // Last: from here on CLIENT UNBLOCK may take the waiter out of the queues again. Others cannot without locks.
+        client.set_waiter(Some(waiter.clone()));
         waiter
     }
 
