@@ -61,7 +61,7 @@ impl Fair {
             assert!(reply == b"*-1\r\n", "{}", reply.escape_ascii());
             return;
         };
-        let popped = elements(popped).unwrap_or_else(|| vec![popped]);
+        let popped = elements(popped).unwrap_or_else(|| vec![*popped]);
         for element in &popped {
             let element = text(element);
             let (producer, number) = element.split_once(':').expect("an element of a producer");

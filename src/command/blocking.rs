@@ -9,7 +9,7 @@ use super::table::table;
 use crate::state::counters::WorkerCounters;
 use crate::state::session::{Next, Session, Wait};
 use crate::state::waiters::{Operation, Outcome, Terms};
-use crate::state::{Server, session};
+use crate::state::Server;
 use crate::types::long_double::LongDouble;
 use std::sync::atomic::Ordering;
 
@@ -62,7 +62,7 @@ pub fn count(
     server: &Server,
     counters: &WorkerCounters,
     session: &Session,
-    wait: &session::Wait,
+    wait: &Wait,
     outcome: &Outcome,
     now_ms: i64,
 ) {
