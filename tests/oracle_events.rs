@@ -335,3 +335,96 @@ fn the_same_commands_make_the_same_events() {
     println!("{events} events of {commands} commands");
     assert!(events > 0);
 }
+
+/// Commands with the events that they make in Redis 8.2, all classes being published: `event:key`. `wait` lets
+/// deadlines pass.
+const SCRIPT: &[(&str, &str)] = &[
+    ("SET a 1", "new:a set:a"),
+    ("SET a 2", "overwritten:a set:a"),
+    ("SET a 3 EX 100", "overwritten:a set:a expire:a"),
+    ("GET none", "keymiss:none"),
+    ("GETSET a 2", "overwritten:a set:a"),
+    ("MSET a 1 b 2", "overwritten:a set:a new:b set:b"),
+    ("LPUSH l x", "new:l lpush:l"),
+    ("SET l 1", "overwritten:l type_changed:l set:l"),
+    ("LPUSH m x", "new:m lpush:m"),
+    ("RENAME m l", "new:l rename_from:m rename_to:l overwritten:l type_changed:l"),
+    ("COPY l a REPLACE", "new:a copy_to:a overwritten:a type_changed:a"),
+    ("COPY l c", "new:c copy_to:c"),
+    ("SADD s 1 2", "new:s sadd:s"),
+    ("SUNIONSTORE s s", "overwritten:s sunionstore:s"),
+    ("SUNIONSTORE a s", "overwritten:a type_changed:a sunionstore:a"),
+    ("ZADD z 1 a", "new:z zadd:z"),
+    ("ZUNIONSTORE s 1 z", "overwritten:s type_changed:s zunionstore:s"),
+    ("ZRANGESTORE z z 0 -1", "overwritten:z zrangestore:z"),
+    ("INCR n", "new:n incrby:n"),
+    ("INCR n", "incrby:n"),
+    ("BITOP OR n n", "overwritten:n set:n"),
+    ("PFMERGE p p", "keymiss:p keymiss:p new:p pfadd:p"),
+    ("HSET h f v f2 v f3 v f4 v", "new:h hset:h"),
+    ("HEXPIRE h 100 FIELDS 1 f", "hexpire:h"),
+    ("HPEXPIRE h 1 FIELDS 1 f2", "hexpire:h"),
+    ("wait", "hexpired:h"),
+    ("HPEXPIREAT h 1000 FIELDS 1 f3", "hdel:h"),
+    ("HPERSIST h FIELDS 1 f", "hpersist:h"),
+    ("HPERSIST h FIELDS 1 f", ""),
+    ("HGETEX h EX 100 FIELDS 2 f f4", "hexpire:h"),
+    ("HGETEX h FIELDS 2 f f4", ""),
+    ("HGETEX h PERSIST FIELDS 1 f", "hpersist:h"),
+    ("HGETEX h PXAT 1000 FIELDS 1 f", "hdel:h"),
+    ("HSETEX h FIELDS 1 f v", "hset:h"),
+    ("HSETEX h EX 100 FIELDS 2 f v g v", "hset:h hexpire:h"),
+    ("HSETEX h PXAT 1000 FIELDS 2 f v g v", "hset:h hdel:h"),
+    ("HGETDEL h FIELDS 1 none", ""),
+    ("HGETDEL h FIELDS 1 f4", "hdel:h del:h"),
+    ("HSET h f v", "new:h hset:h"),
+    ("HPEXPIRE h 1 FIELDS 1 f", "hexpire:h"),
+    ("wait", "hexpired:h del:h"),
+    ("HSET h f v g v", "new:h hset:h"),
+    ("HEXPIRE h 0 FIELDS 2 f g", "hdel:h del:h"),
+    ("XADD x 1-1 f v", "new:x xadd:x"),
+    ("XADD x 2-1 f v", "xadd:x"),
+    ("XADD x 3-1 f v", "xadd:x"),
+    ("XGROUP CREATE x g 0", "xgroup-create:x"),
+    ("XREADGROUP GROUP g c STREAMS x >", "xgroup-createconsumer:x"),
+    ("XACKDEL x g IDS 1 1-1", "xdel:x"),
+    ("XACKDEL x g IDS 1 1-1", ""),
+    ("XDELEX x IDS 1 2-1", "xdel:x"),
+    ("XDELEX x IDS 1 2-1", ""),
+    ("XADD x MAXLEN 0 4-1 f v", "xadd:x xtrim:x"),
+];
+
+/// As long as Redis takes for a round of expiry, at most.
+const LONG_PAUSE: Duration = Duration::from_millis(300);
+
+/// The first number of the version of a server.
+fn version(client: &mut Client) -> u32 {
+    let info = text(&client.ask(&["INFO", "server"]));
+    let version = info.lines().find_map(|line| line.strip_prefix("redis_version:")).expect("a version");
+    version.split('.').next().and_then(|number| number.parse().ok()).expect("a number")
+}
+
+fn run_script(process: Process) {
+    let mut side = Side::new(process, "EAnmoc");
+    side.commands.ask(&["DEBUG", "SET-ACTIVE-EXPIRE", "1"]);
+    for (command, expected) in SCRIPT {
+        let events = if *command == "wait" {
+            std::thread::sleep(LONG_PAUSE);
+            side.events()
+        } else {
+            side.run(&command.split(' ').map(|word| word.as_bytes().to_vec()).collect())
+        };
+        let events: Vec<String> =
+            events.iter().map(|event| event.replace("__keyevent@0__:", "").replace(' ', ":")).collect();
+        assert_eq!(events.join(" "), *expected, "{command}");
+    }
+}
+
+#[test]
+fn the_events_of_redis_8_2() {
+    run_script(Process::nuthatch(&OPTIONS));
+    let theirs = Process::redis(&OPTIONS);
+    if version(&mut theirs.connect()) >= 8 {
+        run_script(theirs);
+    }
+}

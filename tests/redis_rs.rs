@@ -221,3 +221,53 @@ fn asynchronous_pipelines() {
         Ok(())
     });
 }
+
+#[test]
+fn publish_and_subscribe() {
+    for protocol in PROTOCOLS {
+        let server = Process::nuthatch(&[]);
+        let mut publisher = open(&server, protocol).get_connection().expect("a connection");
+        let mut connection = open(&server, protocol).get_connection().expect("a connection");
+        let mut listener = connection.as_pubsub();
+        listener.subscribe(&["news", "weather"]).expect("a subscription");
+        listener.psubscribe("n*").expect("a subscription");
+        assert_eq!(publisher.publish::<_, _, i64>("news", "hello").expect("a count"), 2);
+        assert_eq!(publisher.publish::<_, _, i64>("weather", b"\0\xff").expect("a count"), 1);
+        let message = listener.get_message().expect("a message");
+        assert_eq!((message.get_channel_name(), message.from_pattern()), ("news", false));
+        assert_eq!(message.get_payload::<String>().expect("text"), "hello");
+        let message = listener.get_message().expect("a message");
+        assert_eq!(message.get_pattern::<String>().expect("text"), "n*");
+        let message = listener.get_message().expect("a message");
+        assert_eq!(message.get_payload_bytes(), b"\0\xff");
+        listener.unsubscribe(&["news", "weather"]).expect("an end");
+        listener.punsubscribe("n*").expect("an end");
+        assert_eq!(publisher.publish::<_, _, i64>("news", "hello").expect("a count"), 0);
+    }
+}
+
+#[test]
+fn asynchronous_messages_beside_commands() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let server = Process::nuthatch(&[]);
+    let heard = runtime.block_on(async {
+        let (sender, mut pushes) = tokio::sync::mpsc::unbounded_channel();
+        let config = redis::AsyncConnectionConfig::new().set_push_sender(sender);
+        let client = open(&server, "resp3");
+        let mut redis = client.get_multiplexed_async_connection_with_config(&config).await?;
+        redis.subscribe("news").await?;
+        for number in 0..100 {
+            redis.publish::<_, _, ()>("news", number).await?;
+            assert_eq!(redis.incr::<_, _, i64>("n", 1).await?, number + 1);
+        }
+        let mut heard = Vec::new();
+        while heard.len() < 100 {
+            let push = pushes.recv().await.expect("a push");
+            if push.kind == redis::PushKind::Message {
+                heard.push(redis::from_redis_value::<i64>(&push.data[1])?);
+            }
+        }
+        redis::RedisResult::Ok(heard)
+    });
+    assert!(heard.expect("messages").into_iter().eq(0..100));
+}

@@ -176,7 +176,7 @@ fn a_watched_key_that_expires_fails_the_transaction_also_if_nobody_has_noticed()
     let sleep = || thread::sleep(Duration::from_millis(60));
     let failed = "*-1\\r\\n";
     let passed = "*1\\r\\n+PONG\\r\\n";
-    let mut exec =
+    let exec =
         |client: &mut Client| ask_all(client, &["multi", "ping", "exec"]).pop().expect("the reply of EXEC");
     for active in ["0", "1"] {
         ok(&other.ask(&["DEBUG", "SET-ACTIVE-EXPIRE", active]));

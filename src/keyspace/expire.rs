@@ -39,6 +39,8 @@ pub struct Expiry {
     reapers: Box<[Reaper]>,
     /// DEBUG SET-ACTIVE-EXPIRE.
     active: AtomicBool,
+    /// Nothing is removed before this time, Unix milliseconds; see [`Expiry::pause_until`].
+    paused_until_ms: AtomicI64,
     stopped: AtomicBool,
 }
 
@@ -92,6 +94,7 @@ impl Expiry {
         Expiry {
             reapers: (0..reapers).map(reaper).collect(),
             active: AtomicBool::new(true),
+            paused_until_ms: AtomicI64::new(0),
             stopped: AtomicBool::new(false),
         }
     }
@@ -103,6 +106,17 @@ impl Expiry {
 
     pub fn is_active(&self) -> bool {
         self.active.load(Ordering::Relaxed)
+    }
+
+    /// Leaves expired keys where they are until then (Unix milliseconds): CLIENT PAUSE says that nothing changes.
+    /// Nobody sees them.
+    pub fn pause_until(&self, until_ms: i64) {
+        self.paused_until_ms.store(until_ms, Ordering::Relaxed);
+        self.wake_all();
+    }
+
+    pub(super) fn is_paused(&self, now_ms: i64) -> bool {
+        now_ms < self.paused_until_ms.load(Ordering::Relaxed)
     }
 
     /// The number of reapers.
@@ -144,7 +158,7 @@ impl Keyspace {
     pub fn expire_due(&self, reaper: usize, now_ms: i64, budget: Duration) -> Round {
         let mut round = Round::default();
         let expiry = &self.common.expiry;
-        if !expiry.is_active() {
+        if !expiry.is_active() || expiry.is_paused(now_ms) {
             return round;
         }
         let started = Instant::now();
@@ -257,7 +271,10 @@ impl Keyspace {
                 std::thread::sleep(GATHER.saturating_sub(since.elapsed()));
                 continue;
             }
-            let due = reaper.nap.begin(|| if expiry.is_active() { self.next_due(number) } else { i64::MAX });
+            let due = reaper.nap.begin(|| match expiry.is_active() {
+                true => self.next_due(number).max(expiry.paused_until_ms.load(Ordering::Relaxed)),
+                false => i64::MAX,
+            });
             if let Ok(wait_ms @ 1..) = u64::try_from(due.saturating_sub(unix_ms())) {
                 std::thread::park_timeout(Duration::from_millis(wait_ms).min(LONGEST_SLEEP));
             }

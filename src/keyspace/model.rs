@@ -383,18 +383,30 @@ fn views_are_atomic_and_nothing_deadlocks() {
     explore(a_key_expires_once);
 }
 
-/// Small enough for all its schedules to be tried.
+/// Small enough for all their schedules to be tried.
 #[test]
-fn two_writers_and_a_reader_in_every_schedule() {
-    explore_with(DfsScheduler::new(None, false), || {
+fn two_at_a_time_in_every_schedule() {
+    let in_every_schedule = |scenario: fn()| explore_with(DfsScheduler::new(None, false), scenario);
+    in_every_schedule(|| {
         let world = World::new();
         let writer = world.spawn(|w| w.set_all(&[1, 0], 1));
-        let reader = world.spawn(|w| {
-            let seen = w.get_all(&[0, 1]);
-            assert!(all_equal(&seen), "half a write is visible: {seen:?}");
+        let seen = world.get_all(&[0, 1]);
+        assert!(all_equal(&seen), "half a write is visible: {seen:?}");
+        join([writer]);
+    });
+    in_every_schedule(|| {
+        let world = World::new();
+        let script = world.spawn(|w| {
+            w.script(|view, lock| {
+                for key in [1, 0] {
+                    lock(view, key);
+                    view.set(w.key(key), Value::Int(1), Deadline::Clear);
+                }
+            });
         });
         world.set_all(&[0, 1], 2);
-        join([writer, reader]);
+        join([script]);
+        assert!(all_equal(&world.get_all(&[0, 1])));
     });
 }
 

@@ -317,7 +317,7 @@ impl<'a> View<'a> {
         let guard = self.guard(db, hash);
         let entry = guard.find(key, hash)?;
         if is_expired(entry.deadline(), self.now_ms) {
-            self.news.met_expired(self.keyspace, db, key, guard.mode());
+            self.news.met_expired(self.keyspace, self.now_ms, db, key, guard.mode());
             return None;
         }
         Some(entry)
@@ -375,7 +375,7 @@ impl<'a> View<'a> {
         let (db, now_ms, hash) = (self.db, self.now_ms, self.hash(key));
         let entry = exclusive(&mut self.held, db, hash).find_mut(key, hash)?;
         if is_expired(entry.deadline(), now_ms) {
-            self.news.met_expired(self.keyspace, db, key, Mode::Exclusive);
+            self.news.met_expired(self.keyspace, now_ms, db, key, Mode::Exclusive);
             return None;
         }
         if self.touch {
@@ -402,7 +402,7 @@ impl<'a> View<'a> {
         };
         let entry = shard.find_fresh(key, hash, now_ms, &mut tell)?;
         if is_expired(entry.deadline(), now_ms) {
-            self.news.met_expired(self.keyspace, db, key, Mode::Exclusive);
+            self.news.met_expired(self.keyspace, now_ms, db, key, Mode::Exclusive);
             return None;
         }
         if self.touch {

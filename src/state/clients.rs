@@ -8,7 +8,7 @@ use super::mailbox::{Mailbox, Put};
 use super::waiters::Waiter;
 use super::wake;
 use super::watch::WatchState;
-use crate::resp::reply::{Proto, Reply};
+use crate::resp::reply::Reply;
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -219,8 +219,9 @@ impl Client {
         if self.is_subscriber.load(Ordering::Relaxed) { ClientClass::Pubsub } else { ClientClass::Normal }
     }
 
-    /// Asks the connection to close. Replies that wait are not delivered.
+    /// Asks the connection to close. Replies and mail that wait are not delivered.
     pub fn kill(&self) {
+        self.mailbox.close();
         self.signals.fetch_or(KILL, Ordering::AcqRel);
         self.wake();
     }
@@ -232,18 +233,18 @@ impl Client {
     /// May be called by any thread and under any lock, but `write` must not lock anything. The connection is woken
     /// at the end of the round (see [`wake`]).
     pub fn send(&self, write: impl FnOnce(&mut Reply)) -> bool {
-        if self.is_killed() {
-            return false;
+        match self.mailbox.put(write) {
+            Put::Added => true,
+            Put::Wake => self.has_mail(),
+            Put::Closed => false,
         }
-        let proto = if self.resp.load(Ordering::Relaxed) == 3 { Proto::Resp3 } else { Proto::Resp2 };
-        match self.mailbox.put(proto, write) {
-            Put::Added => {}
-            Put::Wake => {
-                if let Some(waker) = self.waker.get() {
-                    wake::soon(waker);
-                }
-            }
-            Put::Closed => return false,
+    }
+
+    /// Wakes the connection for its mail, unless that is too much: the limit is looked at as often as the connection
+    /// is woken. False: it is closed.
+    fn has_mail(&self) -> bool {
+        if let Some(waker) = self.waker.get() {
+            wake::soon(waker);
         }
         let limit = match self.class() {
             ClientClass::Pubsub => &PUBSUB_LIMIT_BYTES,

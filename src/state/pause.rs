@@ -38,8 +38,9 @@ impl Pause {
         }
     }
 
-    /// Pauses until `until_ms` (Unix). A pause that is in force is never shortened or weakened.
-    pub fn pause(&self, paused: Paused, until_ms: i64, now_ms: i64) {
+    /// Pauses until `until_ms` (Unix). A pause that is in force is never shortened or weakened. Returns until when
+    /// the pause now lasts.
+    pub fn pause(&self, paused: Paused, until_ms: i64, now_ms: i64) -> i64 {
         let mut current = self.until.lock();
         let (paused, until_ms) = match *current {
             Some((old, old_until)) if old_until > now_ms => (old.max(paused), old_until.max(until_ms)),
@@ -49,6 +50,7 @@ impl Pause {
         self.level.store(paused as u8, Ordering::Release);
         drop(current);
         self.changed.notify_waiters();
+        until_ms
     }
 
     /// Ends the pause.

@@ -140,6 +140,7 @@ impl Session {
     pub fn set_proto(&mut self, proto: Proto) {
         self.proto = proto;
         self.client.resp.store(proto.number(), Ordering::Relaxed);
+        self.client.mailbox.set_proto(proto);
     }
 
     pub fn set_authenticated(&mut self, authenticated: bool) {

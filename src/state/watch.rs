@@ -9,7 +9,7 @@
 
 use super::clients::Client;
 use crate::keyspace::View;
-use crate::keyspace::effects::{Change, Effects, MassChange, Observer, Party, Place};
+use crate::keyspace::effects::{Change, Effects, Listed, MassChange, Observer, Party, Place};
 use crate::keyspace::hash::KeyHash;
 use hashbrown::{Equivalent, HashMap};
 use parking_lot::Mutex;
@@ -189,7 +189,7 @@ impl Observer for Watchers {
         false
     }
 
-    fn all_modified(&self, change: &MassChange<'_>, _list: &mut Vec<Place>) {
+    fn all_modified(&self, change: &MassChange<'_>, _list: &mut Vec<Listed>) {
         for part in &self.parts {
             let part = part.lock();
             let concerned = |place: &Place| change.all || change.databases.contains(&place.db);
@@ -203,5 +203,5 @@ impl Observer for Watchers {
 
     fn expired(&self, _change: &Change<'_>) {}
 
-    fn settled(&self, _by: u64, _listed: &[Place]) {}
+    fn settled(&self, _listed: &[Listed]) {}
 }

@@ -66,11 +66,14 @@ fn renamenx(call: &mut Call<'_, '_>) -> Result<(), Error> {
 /// two keys.
 fn move_entry(call: &mut Call<'_, '_>, from: &[u8], db: usize, to: &[u8], events: [&str; 2]) {
     if let Some(entry) = call.keys.remove(from) {
-        if let Some(old) = call.keys.insert_in(db, entry.renamed(to)) {
-            free_entry(old);
-        }
+        let new_type = entry.value_type();
+        let old = call.keys.insert_in(db, entry.renamed(to));
         call.keys.notify(Class::GENERIC, events[0], from);
         call.keys.notify_in(db, Class::GENERIC, events[1], to);
+        if let Some(old) = old {
+            call.keys.overwritten(db, to, old.value_type(), new_type);
+            free_entry(old);
+        }
         call.keys.changed(1);
     }
 }
@@ -147,10 +150,13 @@ fn copy(call: &mut Call<'_, '_>) -> Result<(), Error> {
     };
     call.out.integer(copy.is_some().into());
     if let Some(copy) = copy {
-        if let Some(old) = call.keys.insert_in(db, copy) {
+        let new_type = copy.value_type();
+        let old = call.keys.insert_in(db, copy);
+        call.keys.notify_in(db, Class::GENERIC, "copy_to", to);
+        if let Some(old) = old {
+            call.keys.overwritten(db, to, old.value_type(), new_type);
             free_entry(old);
         }
-        call.keys.notify_in(db, Class::GENERIC, "copy_to", to);
         call.keys.changed(1);
     }
     Ok(())

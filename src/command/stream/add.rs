@@ -206,7 +206,7 @@ fn xsetid(call: &mut Call<'_, '_>) -> Result<(), Error> {
         }
     }
     entries.set_marks(last_id, added, max_deleted_id);
-    call.keys.notify(Class::STREAM, "xsetid", key);
+    call.keys.event(Class::STREAM, "xsetid", key);
     call.keys.changed(1);
     call.out.ok();
     Ok(())

@@ -5,6 +5,7 @@ use crate::command::args::Args;
 use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::spec::{Arg, Command, Group, KeyFlags, KeySpec};
+use crate::keyspace::View;
 use crate::types::events::Class;
 use crate::types::stream::{Id, References, Stream};
 
@@ -44,9 +45,7 @@ fn xdel(call: &mut Call<'_, '_>) -> Result<(), Error> {
             deleted += stream.entries.delete(id) as u64;
         }
     }
-    if deleted > 0 {
-        call.keys.notify(Class::STREAM, "xdel", key);
-    }
+    tell_deleted(call.keys, key, deleted);
     call.keys.changed(deleted);
     call.out.integer(deleted as i64);
     Ok(())
@@ -101,7 +100,7 @@ fn xdelex(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let key = call.args.take()?;
     let stream = find_mut(call.keys, key)?;
     let (references, count, args) = options(&mut call.args)?;
-    let mut changes = 0;
+    let (mut changes, mut deleted) = (0, 0);
     call.out.array(count);
     match stream {
         None => (0..count).for_each(|_| call.out.integer(MISSING)),
@@ -110,12 +109,21 @@ fn xdelex(call: &mut Call<'_, '_>) -> Result<(), Error> {
                 let forgotten = if references == References::Delete { stream.groups.forget(id) } else { 0 };
                 let result = delete(stream, id, references);
                 changes += (result == DELETED || forgotten > 0) as u64;
+                deleted += (result == DELETED) as u64;
                 call.out.integer(result);
             }
         }
     }
+    tell_deleted(call.keys, key, deleted);
     call.keys.changed(changes);
     Ok(())
+}
+
+/// States that so many entries of the stream at `key` were deleted.
+fn tell_deleted(keys: &View<'_>, key: &[u8], deleted: u64) {
+    if deleted > 0 {
+        keys.notify(Class::STREAM, "xdel", key);
+    }
 }
 
 /// Deletes an entry, unless it is still referred to and that matters.
@@ -145,18 +153,21 @@ fn xackdel(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let (key, group) = (call.args.take()?, call.args.take()?);
     let stream = find_mut(call.keys, key)?;
     let (references, count, args) = options(&mut call.args)?;
-    let mut changes = 0;
+    let (mut changes, mut deleted) = (0, 0);
     call.out.array(count);
     match stream.filter(|stream| stream.groups.get(group).is_some()) {
         None => (0..count).for_each(|_| call.out.integer(MISSING)),
         Some(stream) => {
+            let before = stream.entries.marks().length;
             for id in ids(count, args)? {
                 let result = acknowledge(stream, group, id, references);
                 changes += (result != MISSING) as u64;
                 call.out.integer(result);
             }
+            deleted = before - stream.entries.marks().length;
         }
     }
+    tell_deleted(call.keys, key, deleted);
     call.keys.changed(changes);
     Ok(())
 }

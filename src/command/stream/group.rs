@@ -169,9 +169,10 @@ fn create(call: &mut Call<'_, '_>) -> Result<(), Error> {
             let mut stream = Box::new(Stream::default());
             stream.groups.add(name, group);
             call.keys.set(key, Value::Object(Kind::Stream, Object::Stream(stream)), Deadline::Clear);
+            call.keys.modified(key);
         }
     }
-    call.keys.notify(Class::STREAM, "xgroup-create", key);
+    call.keys.event(Class::STREAM, "xgroup-create", key);
     call.keys.changed(1);
     call.out.ok();
     Ok(())
@@ -196,7 +197,7 @@ fn set_id(call: &mut Call<'_, '_>) -> Result<(), Error> {
         group.last_id = last_id;
         group.entries_read = options.entries_read;
     }
-    call.keys.notify(Class::STREAM, "xgroup-setid", key);
+    call.keys.event(Class::STREAM, "xgroup-setid", key);
     call.keys.changed(1);
     call.out.ok();
     Ok(())
@@ -233,7 +234,7 @@ fn create_consumer(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let now_ms = call.keys.now_ms;
     let (_, is_new) = find_group(call, key, name)?.find_or_create_consumer(consumer, now_ms);
     if is_new {
-        call.keys.notify(Class::STREAM, "xgroup-createconsumer", key);
+        call.keys.event(Class::STREAM, "xgroup-createconsumer", key);
         call.keys.changed(1);
     }
     call.out.integer(is_new.into());
@@ -244,7 +245,7 @@ fn delete_consumer(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let (key, name, consumer) = (call.args.take()?, call.args.take()?, call.args.take()?);
     let pending = find_group(call, key, name)?.remove_consumer(consumer);
     if pending.is_some() {
-        call.keys.notify(Class::STREAM, "xgroup-delconsumer", key);
+        call.keys.event(Class::STREAM, "xgroup-delconsumer", key);
         call.keys.changed(1);
     }
     call.out.integer(pending.unwrap_or(0) as i64);

@@ -69,7 +69,10 @@ impl News {
 
     /// An expired key was met in a shard that is locked in this mode.
     #[cold]
-    pub(super) fn met_expired(&self, keyspace: &Keyspace, db: usize, key: &[u8], mode: Mode) {
+    pub(super) fn met_expired(&self, keyspace: &Keyspace, now_ms: i64, db: usize, key: &[u8], mode: Mode) {
+        if keyspace.expiry().is_paused(now_ms) {
+            return;
+        }
         let place = Place { db, key: key.into() };
         let is_new = self.with_rare(|rare| {
             let is_new = rare.stale.insert(place.clone());

@@ -47,6 +47,14 @@ async function start(...options) {
   }
 }
 
+async function until(condition) {
+  const giveUp = Date.now() + START_WITHIN_MS;
+  while (!(await condition())) {
+    assert.ok(Date.now() < giveUp, "waited in vain");
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
 before(async () => {
   directory = fs.mkdtempSync(path.join(os.tmpdir(), "nuthatch-node-"));
   port = await start();
@@ -184,4 +192,56 @@ test("a lost connection comes back", async () => {
   await restless.set("k", "v");
   assert.notEqual(await restless.client("ID"), id);
   await restless.quit();
+});
+
+test("publish and subscribe", async () => {
+  const listener = new Redis(port);
+  const heard = [];
+  listener.on("message", (channel, message) => heard.push([channel, message]));
+  listener.on("pmessage", (pattern, channel, message) => heard.push([pattern, channel, message]));
+  assert.equal(await listener.subscribe("news", "weather"), 2);
+  assert.equal(await listener.psubscribe("n*"), 3);
+  assert.equal(await client.publish("news", "hello"), 2);
+  for (let number = 0; number < 1000; number++) client.publish("weather", number);
+  assert.deepEqual(await client.pubsub("NUMSUB", "news"), ["news", 1]);
+  await assert.rejects(listener.get("k"), /Connection in subscriber mode/);
+  await until(() => heard.length === 1002);
+  assert.deepEqual(heard.slice(0, 2), [["news", "hello"], ["n*", "news", "hello"]]);
+  assert.deepEqual(heard.slice(2), Array.from({ length: 1000 }, (_, number) => ["weather", String(number)]));
+  assert.equal(await listener.unsubscribe(), 1);
+  assert.equal(await listener.punsubscribe(), 0);
+  assert.equal(await listener.get("k"), null);
+  await listener.quit();
+});
+
+test("shard channels", async () => {
+  const listener = new Redis(port);
+  const heard = [];
+  listener.on("smessage", (channel, message) => heard.push([channel, message]));
+  assert.equal(await listener.ssubscribe("news"), 1);
+  assert.equal(await client.spublish("news", "hello"), 1);
+  await until(() => heard.length === 1);
+  assert.deepEqual(heard, [["news", "hello"]]);
+  listener.disconnect();
+});
+
+test("subscriptions survive a lost connection", async () => {
+  const listener = new Redis(port, { retryStrategy: () => 10 });
+  const heard = [];
+  listener.on("message", (channel, message) => heard.push(message));
+  await listener.subscribe("news");
+  assert.equal(await client.client("KILL", "TYPE", "pubsub"), 1);
+  await until(async () => (await client.publish("news", "back")) === 1);
+  await until(() => heard.length === 1);
+  listener.disconnect();
+});
+
+test("monitor", async () => {
+  const monitor = await new Redis(port).monitor();
+  const heard = [];
+  monitor.on("monitor", (time, args, source, database) => heard.push([args, database]));
+  await client.set("k", "a b");
+  await until(() => heard.some(([args]) => args[0] === "set"));
+  assert.deepEqual(heard.find(([args]) => args[0] === "set"), [["set", "k", "a b"], "0"]);
+  monitor.disconnect();
 });

@@ -248,3 +248,101 @@ def test_asyncio(client, port, protocol):
     values, counts = asyncio.run(run())
     assert values == [str(number) for number in range(80)]
     assert counts == [1, 2]
+
+
+def messages(pubsub, count):
+    """The next messages of a subscription, its confirmations among them."""
+    found = []
+    give_up = time.monotonic() + 10
+    while len(found) < count:
+        assert time.monotonic() < give_up, found
+        message = pubsub.get_message(timeout=1)
+        if message:
+            found.append((message["type"], message["pattern"], message["channel"], message["data"]))
+    return found
+
+
+def test_publish_and_subscribe(connect, client):
+    with connect().pubsub() as pubsub:
+        pubsub.subscribe("news", "weather")
+        pubsub.psubscribe("n*")
+        assert messages(pubsub, 3) == [
+            ("subscribe", None, "news", 1),
+            ("subscribe", None, "weather", 2),
+            ("psubscribe", None, "n*", 3),
+        ]
+        assert client.publish("news", "hello") == 2
+        assert client.publish("weather", "rain") == 1
+        assert messages(pubsub, 3) == [
+            ("message", None, "news", "hello"),
+            ("pmessage", "n*", "news", "hello"),
+            ("message", None, "weather", "rain"),
+        ]
+        assert client.pubsub_numsub("news", "none") == [("news", 1), ("none", 0)]
+        assert sorted(client.pubsub_channels()) == ["news", "weather"]
+        assert client.pubsub_numpat() == 1
+        pubsub.ping("still there?")
+        assert messages(pubsub, 1) == [("pong", None, None, "still there?")]
+        pubsub.unsubscribe()
+        pubsub.punsubscribe()
+        assert {message[0] for message in messages(pubsub, 3)} == {"unsubscribe", "punsubscribe"}
+        assert not pubsub.subscribed
+
+
+def test_shard_channels(connect, client):
+    with connect().pubsub() as pubsub:
+        pubsub.ssubscribe("news")
+        assert messages(pubsub, 1) == [("ssubscribe", None, "news", 1)]
+        assert client.spublish("news", "hello") == 1
+        assert client.publish("news", "not for shards") == 0
+        assert messages(pubsub, 1) == [("smessage", None, "news", "hello")]
+        assert client.pubsub_shardchannels() == ["news"]
+        assert client.pubsub_shardnumsub("news") == [("news", 1)]
+
+
+def test_handlers_in_a_thread(connect, client):
+    heard = []
+    pubsub = connect().pubsub()
+    pubsub.subscribe(news=lambda message: heard.append(message["data"]))
+    thread = pubsub.run_in_thread(sleep_time=0.01)
+    try:
+        give_up = time.monotonic() + 10
+        while not client.publish("news", "first"):
+            assert time.monotonic() < give_up
+        for number in range(1000):
+            client.publish("news", number)
+        while len(heard) < 1001:
+            assert time.monotonic() < give_up, len(heard)
+            time.sleep(0.01)
+    finally:
+        thread.stop()
+        thread.join()
+    assert heard == ["first", *map(str, range(1000))]
+
+
+def test_monitor(connect, client):
+    with connect().monitor() as monitor:
+        client.set("k", "some value")
+        for command in monitor.listen():
+            if command["command"].startswith("SET"):
+                break
+        assert command["command"] == "SET k some value"
+        assert command["db"] == 0
+        assert command["client_type"] == "tcp"
+
+
+def test_publish_and_subscribe_by_asyncio(port, protocol):
+    async def run():
+        async with redis.asyncio.Redis(port=port, protocol=protocol, decode_responses=True) as remote:
+            async with remote.pubsub(ignore_subscribe_messages=True) as pubsub:
+                await pubsub.psubscribe("chan*")
+                while not await remote.publish("channel", "0"):
+                    await asyncio.sleep(0.01)
+                await asyncio.gather(*(remote.publish("channel", "1") for _ in range(100)))
+                heard = []
+                async for message in pubsub.listen():
+                    heard.append(message["data"])
+                    if len(heard) == 101:
+                        return heard
+
+    assert asyncio.run(asyncio.wait_for(run(), 20)) == ["0"] + ["1"] * 100

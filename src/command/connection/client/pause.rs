@@ -63,7 +63,8 @@ fn pause(call: &mut Call<'_, '_>) -> Result<(), Error> {
     };
     let now_ms = call.keys.now_ms;
     let until_ms = until(timeout, now_ms)?;
-    call.server.pause.pause(paused, until_ms, now_ms);
+    let until_ms = call.server.pause.pause(paused, until_ms, now_ms);
+    call.server.keyspace.expiry().pause_until(until_ms);
     call.out.ok();
     Ok(())
 }
@@ -79,6 +80,7 @@ fn until(timeout: &[u8], now_ms: i64) -> Result<i64, Error> {
 
 fn unpause(call: &mut Call<'_, '_>) -> Result<(), Error> {
     call.server.pause.unpause();
+    call.server.keyspace.expiry().pause_until(0);
     call.out.ok();
     Ok(())
 }
