@@ -85,8 +85,8 @@ impl World {
         let waiters = Arc::new(Waiters::default());
         keyspace.effects().set_observer(Party::Waiters, waiters.clone());
         let key_of = |shard: usize| {
-            let mut keys = (0..).map(|n: u32| Box::from(n.to_le_bytes()));
-            keys.find(|key: &Box<[u8]>| keyspace.hash(key).shard as usize == shard)
+            let mut keys = (0..).map(|n: u32| Box::<[u8]>::from(n.to_le_bytes()));
+            keys.find(|key| keyspace.hash(key).shard as usize == shard)
         };
         let keys = std::array::from_fn(|shard| key_of(shard).expect("every shard has keys"));
         World { keyspace: Arc::new(keyspace), waiters, keys: Arc::new(keys) }
@@ -130,10 +130,8 @@ impl World {
         let client = Arc::new(super::Client::new(1, Transport::Tcp, "a:1".into(), "b:2".into(), 3, 0));
         let terms = Terms { proto: Default::default(), silent: false, is_timed: true };
         let look = |view: &mut View<'_>, take: &Take| {
-            let is_ready = |key: &Box<[u8]>| {
-                !self.waiters.is_promised(view, key) && take.is_ready(view, key)
-            };
-            let ready = take.keys.iter().any(is_ready);
+            let is_ready = |key: &[u8]| !self.waiters.is_promised(view, key) && take.is_ready(view, key);
+            let ready = take.keys.iter().any(|key| is_ready(key));
             if ready {
                 take.perform(view, &mut Reply::default()).expect("the scenarios know no errors");
             }
@@ -190,7 +188,7 @@ fn two_keys_for_one_waiter() {
     let one = world.spawn(|w| w.take(&[1], None));
     let pushers = [world.spawn(|w| w.push(&[0])), world.spawn(|w| w.push(&[1]))];
     let clients = [join(both), join(one)];
-    pushers.map(join);
+    pushers.into_iter().for_each(join);
     let served = clients.iter().filter(|client| client.is_served()).count();
     // The one who waits for both may have taken what was for the other.
     assert!(clients[0].is_served(), "nobody told of what there is");
@@ -211,7 +209,7 @@ fn a_wait_ends_once() {
     };
     let pushers = [world.spawn(|w| w.push(&[0])), world.spawn(|w| w.push(&[2]))];
     let (timed_out, withdrawn) = (join(clock), join(end));
-    pushers.map(join);
+    pushers.into_iter().for_each(join);
     assert!(!(timed_out && withdrawn), "ended twice");
     let served = waiter.outcome().is_some() && !timed_out;
     assert!(withdrawn || timed_out || served, "nobody has ended it");
@@ -225,7 +223,7 @@ fn first_come_first_served() {
     let second = world.take(&[1], None);
     let threads = [world.spawn(|w| w.push(&[1])), world.spawn(|w| w.push(&[3, 2]))];
     let late = join(world.spawn(|w| w.take(&[1], None)));
-    threads.map(join);
+    threads.into_iter().for_each(join);
     assert!(first.is_served(), "somebody else was served first");
     assert!(!second.is_served() && !late.is_served());
     // One of three elements was moved.
@@ -237,7 +235,7 @@ fn chains_of_moves() {
     let world = World::new();
     let clients = [world.take(&[3], None), world.take(&[1], Some(3)), world.take(&[0], Some(1))];
     let pushers = [world.spawn(|w| w.push(&[0])), world.spawn(|w| w.push(&[2]))];
-    pushers.map(join);
+    pushers.into_iter().for_each(join);
     assert!(clients.iter().all(Client::is_served), "nobody told of what there is");
     check(&world, 2, 1, 0);
 }

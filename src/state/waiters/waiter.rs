@@ -148,7 +148,7 @@ impl Waiter {
         });
         if !self.terms.silent {
             // The connection is woken below, not by its mail: it must not be awake before the wait has ended.
-            self.client.mailbox.put(self.terms.proto, |mail| mail.append(&reply));
+            self.client.mailbox.put(|mail| mail.append(&reply));
         }
         *self.outcome.lock() = Outcome { nanos: clock.elapsed().as_nanos() as u64, error };
         self.claim.end();
