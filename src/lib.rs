@@ -30,7 +30,7 @@ pub mod types;
 
 /// The newest version of Redis whose command set is complete here or named as missing in the documentation:
 /// what INFO and HELLO tell clients that choose their commands by it.
-pub const REDIS_VERSION: &str = "7.2.4";
+pub const REDIS_VERSION: &str = "7.4.2";
 
 /// The version of this server.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -46,6 +46,7 @@ const CHANGED: &[(&str, &str, &str)] = &[
     ("pfmerge", "arguments", "7.2.0"),
     ("psetex", "deprecated_since", "7.2.0"),
     ("psetex", "doc_flags", "7.2.0"),
+    ("psubscribe", "arguments", "7.2.0"),
     ("quit", "deprecated_since", "7.2.0"),
     ("quit", "doc_flags", "7.2.0"),
     ("randomkey", "tips", "7.2.0"),

@@ -433,7 +433,7 @@ impl<'a> Dispatcher<'a> {
         let Some(handler) = entry.spec.handler else { return };
         begin_reply(session);
         session.client.last_command.store(entry.id as u32, Ordering::Relaxed);
-        let before = out.len();
+        let mut before = out.len();
         let result = match self.lock(session, entry, request, keys) {
             Err(error) => Err(error),
             Ok(()) => {
@@ -445,6 +445,11 @@ impl<'a> Dispatcher<'a> {
                 if monitored && !entry.is_exec() {
                     // Under the locks: what is shown of one key is in the order in which it was done.
                     show_monitors(server, session, entry, request);
+                    if session.is_monitor {
+                        // It sees its own commands, too, and before their replies.
+                        session.client.mailbox.empty_into(out);
+                        before = out.len();
+                    }
                 }
                 let (args, origin) = (Args::new(request, entry.first_arg()), Origin::Client);
                 let result =

@@ -299,7 +299,7 @@ impl Expiring {
 mod tests {
     use super::*;
     use crate::keyspace::view::{Hashed, Mode};
-    use crate::keyspace::{Deadline, Keyspace, Value, View};
+    use crate::keyspace::{Deadline, Keyspace, Value, View, unix_ms};
     use parking_lot::Mutex;
     use std::time::Duration;
 
@@ -358,9 +358,9 @@ mod tests {
     struct World {
         keyspace: Keyspace,
         recorder: Arc<Recorder>,
+        /// When all began. The wheels have the time, too.
+        now_ms: i64,
     }
-
-    const NOW_MS: i64 = 1_700_000_000_000;
 
     impl World {
         fn new(lists: bool) -> World {
@@ -368,7 +368,7 @@ mod tests {
             let keyspace = Keyspace::new(2, 4, 1);
             keyspace.effects().set_publisher(recorder.clone());
             keyspace.effects().set_observer(Party::Tracking, recorder.clone());
-            World { keyspace, recorder }
+            World { keyspace, recorder, now_ms: unix_ms() }
         }
 
         fn command(
@@ -401,20 +401,20 @@ mod tests {
     fn only_those_who_are_interested_are_told() {
         let world = World::new(false);
         let write = |view: &mut View<'_>| set(view, b"a", Deadline::Clear);
-        assert!(world.command(NOW_MS, &[b"a"], Mode::Exclusive, write).is_empty());
+        assert!(world.command(world.now_ms, &[b"a"], Mode::Exclusive, write).is_empty());
         world.keyspace.effects().enter(Party::Tracking);
         world.keyspace.effects().enter(Party::Tracking);
-        let told = world.command(NOW_MS, &[b"a"], Mode::Exclusive, write);
+        let told = world.command(world.now_ms, &[b"a"], Mode::Exclusive, write);
         assert_eq!(told, ["modified 0:a by 7"]);
         world.keyspace.effects().leave(Party::Tracking);
         world.keyspace.effects().set_classes(Class::STRING | Class::KEYSPACE);
-        let told = world.command(NOW_MS, &[b"a"], Mode::Exclusive, write);
+        let told = world.command(world.now_ms, &[b"a"], Mode::Exclusive, write);
         assert_eq!(told, ["modified 0:a by 7", "set 0:a"]);
         world.keyspace.effects().leave(Party::Tracking);
-        assert_eq!(world.command(NOW_MS, &[b"a"], Mode::Exclusive, write), ["set 0:a"]);
+        assert_eq!(world.command(world.now_ms, &[b"a"], Mode::Exclusive, write), ["set 0:a"]);
         // A class without a channel is told to nobody.
         world.keyspace.effects().set_classes(Class::ALL);
-        assert!(world.command(NOW_MS, &[b"a"], Mode::Exclusive, write).is_empty());
+        assert!(world.command(world.now_ms, &[b"a"], Mode::Exclusive, write).is_empty());
         assert!(world.keyspace.effects().interest().is_none());
     }
 
@@ -439,13 +439,13 @@ mod tests {
         world.keyspace.effects().enter(Party::Tracking);
         let keys: &[&[u8]] = &[b"a", b"b"];
         let prepare = || {
-            world.command(NOW_MS, keys, Mode::Exclusive, |view| {
-                set(view, b"a", Deadline::At(NOW_MS + 5));
+            world.command(world.now_ms, keys, Mode::Exclusive, |view| {
+                set(view, b"a", Deadline::At(world.now_ms + 5));
                 set(view, b"b", Deadline::Clear);
             });
         };
         let gone = ["expired 0:a", "modified 0:a by 0"];
-        let later_ms = NOW_MS + 10;
+        let later_ms = world.now_ms + 10;
         // A reader.
         prepare();
         let told = world.command(later_ms, keys, Mode::Shared, |view| {
@@ -487,12 +487,12 @@ mod tests {
     fn listed_keys_are_settled_when_the_command_is_done() {
         let world = World::new(true);
         world.keyspace.effects().enter(Party::Tracking);
-        let told = world.command(NOW_MS, &[b"a", b"b"], Mode::Exclusive, |view| {
-            set(view, b"b", Deadline::At(NOW_MS + 5));
+        let told = world.command(world.now_ms, &[b"a", b"b"], Mode::Exclusive, |view| {
+            set(view, b"b", Deadline::At(world.now_ms + 5));
             set(view, b"a", Deadline::Clear);
         });
         assert_eq!(told, ["modified 0:b by 7", "modified 0:a by 7", "settled 0:b 0:a"]);
-        world.keyspace.expire_due(0, NOW_MS + 10, Duration::from_secs(1));
+        world.keyspace.expire_due(0, world.now_ms + 10, Duration::from_secs(1));
         assert_eq!(world.recorder.take(), ["modified 0:b by 0", "expired in no command: 0:b"]);
     }
 
@@ -500,9 +500,9 @@ mod tests {
     fn flushing_and_swapping_concern_the_keys_that_there_are() {
         let world = World::new(true);
         world.keyspace.effects().enter(Party::Tracking);
-        world.command(NOW_MS, &[b"a"], Mode::Exclusive, |view| set(view, b"a", Deadline::Clear));
+        world.command(world.now_ms, &[b"a"], Mode::Exclusive, |view| set(view, b"a", Deadline::Clear));
         let all = |f: &dyn Fn(&mut View<'_>)| {
-            let mut view = world.keyspace.lock_databases(0, NOW_MS, 0..2, Mode::Exclusive);
+            let mut view = world.keyspace.lock_databases(0, world.now_ms, 0..2, Mode::Exclusive);
             f(&mut view);
             view.finish();
             world.recorder.take()

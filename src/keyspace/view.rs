@@ -359,6 +359,13 @@ impl<'a> View<'a> {
         self.peek_in(self.db, key)
     }
 
+    /// As [`View::probe`], but a miss is no event (OBJECT).
+    pub fn probe_untold(&self, key: &[u8]) -> Option<&Entry> {
+        let found = self.peek(key);
+        bump(if found.is_some() { &self.tally.hits } else { &self.tally.misses });
+        found
+    }
+
     /// The entry of `key` without an access, but counted as a hit or a miss (EXISTS-like commands).
     pub fn probe(&self, key: &[u8]) -> Option<&Entry> {
         let found = self.peek(key);

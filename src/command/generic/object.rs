@@ -22,7 +22,8 @@ pub const OBJECT: Command = Command {
             since: "2.2.3",
             reply: "bulk string, or null if there is no such key",
             handler: Some(|call| {
-                let name = call.args.take().map(|key| call.keys.probe(key).map(Entry::encoding_name))?;
+                let name =
+                    call.args.take().map(|key| call.keys.probe_untold(key).map(Entry::encoding_name))?;
                 match name {
                     Some(name) => call.out.text(name),
                     None => call.out.null(),
@@ -90,7 +91,7 @@ const SUBCOMMAND: Command = Command {
 
 fn reply_number(call: &mut Call<'_, '_>, number: impl Fn(&Entry) -> Result<i64, Error>) -> Result<(), Error> {
     let key = call.args.take()?;
-    match call.keys.probe(key) {
+    match call.keys.probe_untold(key) {
         Some(entry) => call.out.integer(number(entry)?),
         None => call.out.null(),
     }

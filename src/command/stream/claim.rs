@@ -95,6 +95,7 @@ impl Claim {
 fn xclaim(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let (key, name, consumer) = (call.args.take()?, call.args.take()?, call.args.take()?);
     let now_ms = call.keys.now_ms;
+    call.keys.probe(key);
     let (entries, group) = find_group(find_mut(call.keys, key)?, key, name)?;
     let (claim, ids) = Claim::parse(&mut call.args, now_ms)?;
     let moves_on = claim.last_id > group.last_id;
@@ -215,6 +216,7 @@ fn xautoclaim(call: &mut Call<'_, '_>) -> Result<(), Error> {
         }
     }
     let now_ms = call.keys.now_ms;
+    call.keys.probe(key);
     let (entries, group) = find_group(find_mut(call.keys, key)?, key, name)?;
     if count > ADDRESSABLE_COUNT {
         return Err(Error::line(

@@ -27,6 +27,8 @@ pub const XACK: Command = Command {
 
 fn xack(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let (key, group) = (call.args.take()?, call.args.take()?);
+    // In Redis, this is a look-up for reading.
+    call.keys.probe(key);
     let stream = find_mut(call.keys, key)?;
     let mut acknowledged = 0;
     if let Some(group) = stream.and_then(|stream| stream.groups.get_mut(group)) {

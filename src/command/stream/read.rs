@@ -351,7 +351,7 @@ fn serve_anybody(
     after: After,
     count: usize,
 ) -> Result<bool, Error> {
-    let Some(stream) = keys.peek(key).map(stream).transpose()? else { return Ok(false) };
+    let Some(stream) = find(keys, key)? else { return Ok(false) };
     let After::Above(id) = after else { return Ok(false) };
     let Some(start) = id.next() else { return Ok(false) };
     let mut entries = stream.entries.range(start..=Id::MAX).take(count).peekable();

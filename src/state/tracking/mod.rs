@@ -6,7 +6,8 @@
 //! the writer gets its own reply: no stale value survives both. In broadcasting mode clients are told of all keys
 //! with certain prefixes, once per command.
 //!
-//! Locks taken in here are leaf locks, and are released before anything is sent. Knows nothing of commands.
+//! Locks taken in here are leaf locks, and are released before anything is sent; only those of the table of read
+//! keys are taken under that of the clients. Knows nothing of commands.
 
 mod table;
 
@@ -131,9 +132,16 @@ impl Tracking {
         }
     }
 
-    /// Tracks a client no more. What it has read is forgotten when it is invalidated.
+    /// Tracks a client no more. What it has read is forgotten when it is invalidated, or when no client is tracked.
     pub fn disable(&self, effects: &Effects, client: &Client) {
-        if self.trackers.write().remove(&client.id).is_some() {
+        let mut trackers = self.trackers.write();
+        let was_tracked = trackers.remove(&client.id).is_some();
+        if was_tracked && trackers.is_empty() {
+            // Nobody is told of changes from now on. The next client must wait until this is done.
+            self.read_keys.clear();
+        }
+        drop(trackers);
+        if was_tracked {
             self.set_prefixes(client.id, None);
             client.tracking.store(0, Ordering::Relaxed);
             client.redirect.store(-1, Ordering::Relaxed);

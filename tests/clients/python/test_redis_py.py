@@ -9,6 +9,7 @@ import redis
 import redis.asyncio
 from conftest import PASSWORD
 from redis.backoff import NoBackoff
+from redis.cache import CacheConfig
 from redis.retry import Retry
 
 
@@ -346,3 +347,59 @@ def test_publish_and_subscribe_by_asyncio(port, protocol):
                         return heard
 
     assert asyncio.run(asyncio.wait_for(run(), 20)) == ["0"] + ["1"] * 100
+
+
+def test_client_side_cache(connect, client):
+    """What is cached is not asked for again, until somebody changes it."""
+    reader = connect(protocol=3, cache_config=CacheConfig(max_size=1000))
+    cache = reader.get_cache()
+
+    def gets():
+        return int(client.info("commandstats")["cmdstat_get"]["calls"])
+
+    def read_until(key, value):
+        give_up = time.monotonic() + 10
+        while reader.get(key) != value:
+            assert time.monotonic() < give_up
+
+    client.mset({"a": "1", "b": "2"})
+    assert [reader.get("a"), reader.get("b")] == ["1", "2"]
+    before = gets()
+    assert [reader.get("a") for _ in range(100)] == ["1"] * 100
+    assert gets() == before and cache.size == 2
+    client.set("a", "changed")
+    read_until("a", "changed")
+    assert reader.mget("a", "b") == ["changed", "2"]
+    # The reader's own changes, those of expiry, and of everything.
+    assert reader.set("a", "own")
+    read_until("a", "own")
+    client.set("b", "short", px=30)
+    read_until("b", "short")
+    read_until("b", None)
+    client.flushall()
+    read_until("a", None)
+    for n in range(200):
+        client.set("a", n)
+        read_until("a", str(n))
+
+
+def test_keyspace_notifications(connect, client):
+    assert client.config_set("notify-keyspace-events", "KEA")
+    try:
+        with connect().pubsub(ignore_subscribe_messages=True) as pubsub:
+            pubsub.psubscribe("__key*__:*")
+            # Ignored: the confirmation.
+            pubsub.get_message(timeout=10)
+            client.set("k", "v", px=20)
+            heard = []
+            give_up = time.monotonic() + 10
+            while len(heard) < 6 and time.monotonic() < give_up:
+                message = pubsub.get_message(timeout=1)
+                if message:
+                    heard.append((message["channel"], message["data"]))
+            expected = []
+            for event in ("set", "expire", "expired"):
+                expected += [("__keyspace@0__:k", event), (f"__keyevent@0__:{event}", "k")]
+            assert heard == expected
+    finally:
+        client.config_set("notify-keyspace-events", "")
