@@ -68,9 +68,12 @@ impl Subscriptions {
     }
 }
 
+/// A part of the subscriptions, under a lock of its own.
+type Shard = CachePadded<Mutex<HashMap<Bytes, Subscribers, RandomState>>>;
+
 /// The channels of one namespace.
 struct Channels {
-    shards: Box<[CachePadded<Mutex<HashMap<Bytes, Subscribers, RandomState>>>]>,
+    shards: Box<[Shard]>,
     hasher: RandomState,
     /// Subscriptions to them, by all clients.
     subscriptions: AtomicUsize,
