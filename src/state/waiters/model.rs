@@ -154,7 +154,10 @@ impl World {
         self.with(&[0, 1, 2, 3], |view| self.keys.iter().map(|key| count(view, key)).sum())
     }
 
-    fn spawn<R: Send + 'static>(&self, f: impl FnOnce(&World) -> R + Send + 'static) -> thread::JoinHandle<R> {
+    fn spawn<R: Send + 'static>(
+        &self,
+        f: impl FnOnce(&World) -> R + Send + 'static,
+    ) -> thread::JoinHandle<R> {
         let world = self.clone();
         thread::spawn(move || f(&world))
     }

@@ -99,7 +99,8 @@ fn unblock(call: &mut Call<'_, '_>) -> Result<(), Error> {
     };
     let id = number::parse_i64(id).ok_or(Error::NotInteger)?;
     let client = u64::try_from(id).ok().and_then(|id| call.server.clients.get(id));
-    let unblocked = client.is_some_and(|client| call.server.waiters.unblock(&call.server.keyspace, &client, how));
+    let unblocked =
+        client.is_some_and(|client| call.server.waiters.unblock(&call.server.keyspace, &client, how));
     call.out.integer(unblocked.into());
     Ok(())
 }
