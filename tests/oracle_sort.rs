@@ -77,7 +77,16 @@ fn sort(dice: &mut Dice) -> Request {
         6 => &["nosort", "#", "", "a->b"],
         // Texts that are equal are left in an order of their own, except in a list without a limit.
         _ if alpha && (out[1] != b"list" && out[1] != b"numbers") => UNIQUE,
-        _ => &["weight_*", "object_*->weight", "text*", "list*", "object_*->", "object_*->none", "*->*", "object_->*"],
+        _ => &[
+            "weight_*",
+            "object_*->weight",
+            "text*",
+            "list*",
+            "object_*->",
+            "object_*->none",
+            "*->*",
+            "object_->*",
+        ],
     };
     let may_limit = !(alpha && by.contains(&"weight_*"));
     let mut parts: Vec<Request> = Vec::new();

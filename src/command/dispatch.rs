@@ -12,14 +12,16 @@ use super::meter::Meter;
 use super::spec::{Flags, Scope};
 use super::table::{Entry, table};
 use super::transaction::{self, Queued};
-use crate::keyspace::view::{Hashed, Mode};
+use crate::keyspace::view::{Hashed, Mode, Tally};
 use crate::keyspace::{Footprint, View};
 use crate::memory;
 use crate::resp::reply::{Proto, Reply};
 use crate::resp::scan::Request;
+use crate::state::counters::WorkerTotals;
 use crate::state::pause::Paused;
 use crate::state::session::{Next, ReplyMode};
 use crate::state::tracking::Modes;
+use crate::state::waiters::{self, Postponed};
 use crate::state::{Server, Session};
 use smallvec::SmallVec;
 use std::sync::atomic::Ordering;
@@ -131,6 +133,8 @@ pub struct Dispatcher<'a> {
     /// The clock's raw value when it was locked.
     locked_raw: u64,
     untimed: Untimed,
+    /// What has to be done for clients that wait, as soon as the locks are gone.
+    postponed: Vec<Postponed>,
     now_ms: i64,
 }
 
@@ -143,6 +147,7 @@ impl<'a> Dispatcher<'a> {
             view: None,
             locked_raw: 0,
             untimed: Untimed::default(),
+            postponed: Vec::new(),
             now_ms,
         }
     }
@@ -191,7 +196,13 @@ impl<'a> Dispatcher<'a> {
             return Flow::Done;
         }
         self.call(session, out, request, entry, keys, following);
-        if following == Following::Anything || self.meter.nanos_since(self.locked_raw) > MAX_HELD_NANOS {
+        if self.view.as_ref().is_some_and(|view| !view.is_unobserved()) {
+            self.serve_waiters();
+        }
+        if following == Following::Anything
+            || !self.postponed.is_empty()
+            || self.meter.nanos_since(self.locked_raw) > MAX_HELD_NANOS
+        {
             self.release();
         }
         Flow::Done
@@ -305,23 +316,54 @@ impl<'a> Dispatcher<'a> {
             self.time(entry);
         }
         let Some(view) = &mut self.view else { return };
-        let tally = view.finish();
-        let totals = &self.meter.counters.totals;
-        if tally.hits.get() + tally.misses.get() > 0 {
-            totals.keyspace_hits.add(tally.hits.get() as u64);
-            totals.keyspace_misses.add(tally.misses.get() as u64);
-        }
-        if tally.dirty.get() > 0 {
-            totals.dirty.add(tally.dirty.get());
-        }
-        if tally.expired.get() > 0 {
-            totals.expired_keys.add(tally.expired.get() as u64);
-            totals.expired_lazily.add(tally.expired.get() as u64);
-        }
-        if tally.expired_fields.get() > 0 {
-            totals.expired_subkeys.add(tally.expired_fields.get() as u64);
-        }
+        let is_observed = !view.is_unobserved();
+        count(view.finish(), &self.meter.counters.totals);
         self.view = None;
+        if is_observed && (!self.postponed.is_empty() || self.server.waiters.has_expired()) {
+            self.serve_rest();
+        }
+    }
+
+    /// The command is over: serves clients that wait for the keys that it has changed.
+    #[cold]
+    fn serve_waiters(&mut self) {
+        let Some(view) = &mut self.view else { return };
+        let ready = waiters::ready_keys(view);
+        if ready.is_empty() {
+            return;
+        }
+        if let Some(entry) = self.untimed.entry {
+            // What follows is no part of these calls.
+            self.time(entry);
+        }
+        if let Some(view) = &mut self.view {
+            self.server.waiters.serve(view, ready, &mut self.postponed);
+        }
+        self.meter.pass_over();
+    }
+
+    /// Serves clients that could not be served under the command's own locks.
+    #[cold]
+    fn serve_rest(&mut self) {
+        let (server, totals) = (self.server, &self.meter.counters.totals);
+        let postponed = std::mem::take(&mut self.postponed);
+        server.waiters.serve_rest(&server.keyspace, self.now_ms, postponed, |view| {
+            count(view.finish(), totals);
+        });
+        self.meter.pass_over();
+    }
+
+    /// The command waits: it is counted when it is done (see [`super::blocking::count`]).
+    #[cold]
+    fn begin_wait(&mut self, session: &mut Session) {
+        if let Some(entry) = self.untimed.entry {
+            self.time(entry);
+        }
+        let nanos = self.meter.pass_over();
+        if let Some(wait) = &mut session.wait {
+            wait.nanos = nanos;
+        }
+        session.client.last_active_ms.store(self.now_ms, Ordering::Relaxed);
     }
 
     /// Locks for a command: keeps what is still locked if it fits.
@@ -472,6 +514,9 @@ impl<'a> Dispatcher<'a> {
         if session.next == Next::CloseNow {
             out.truncate(0);
         }
+        if session.next == Next::Wait {
+            return self.begin_wait(session);
+        }
         self.meter.count_command(session);
         self.untimed.calls += 1;
         self.untimed.failed += failed as u64;
@@ -491,6 +536,25 @@ impl<'a> Dispatcher<'a> {
     fn time(&mut self, entry: &Entry) -> u64 {
         let Untimed { calls, failed, .. } = std::mem::take(&mut self.untimed);
         self.meter.time(entry, calls, failed)
+    }
+}
+
+/// Counts what a command did to keys.
+#[inline]
+fn count(tally: &Tally, totals: &WorkerTotals) {
+    if tally.hits.get() + tally.misses.get() > 0 {
+        totals.keyspace_hits.add(tally.hits.get() as u64);
+        totals.keyspace_misses.add(tally.misses.get() as u64);
+    }
+    if tally.dirty.get() > 0 {
+        totals.dirty.add(tally.dirty.get());
+    }
+    if tally.expired.get() > 0 {
+        totals.expired_keys.add(tally.expired.get() as u64);
+        totals.expired_lazily.add(tally.expired.get() as u64);
+    }
+    if tally.expired_fields.get() > 0 {
+        totals.expired_subkeys.add(tally.expired_fields.get() as u64);
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub mod args;
 pub mod bitmap;
+pub mod blocking;
 pub mod call;
 pub mod connection;
 pub mod derive;

@@ -20,7 +20,7 @@ pub mod fields;
 mod gate;
 pub mod hash;
 #[cfg(test)]
-mod model;
+pub(crate) mod model;
 mod nap;
 pub mod scan;
 pub mod shard;

@@ -7,6 +7,7 @@ mod inspect;
 mod object;
 mod rename;
 mod sort;
+mod wait;
 mod walk;
 
 use super::spec::Command;
@@ -42,6 +43,8 @@ pub const COMMANDS: &[Command] = &[
     expire::TTL,
     inspect::TYPE,
     delete::UNLINK,
+    wait::WAIT,
+    wait::WAITAOF,
 ];
 
 /// Frees an entry that was taken out of its table: elsewhere, if that could take long.

@@ -1,5 +1,6 @@
 //! Commands on lists.
 
+mod blocking;
 mod edit;
 mod pop;
 mod position;
@@ -14,6 +15,11 @@ use super::spec::{Arg, Command};
 use crate::types::list::End;
 
 pub const COMMANDS: &[Command] = &[
+    blocking::BLMOVE,
+    blocking::BLMPOP,
+    blocking::BLPOP,
+    blocking::BRPOP,
+    blocking::BRPOPLPUSH,
     range::LINDEX,
     edit::LINSERT,
     range::LLEN,

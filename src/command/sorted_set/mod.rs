@@ -4,6 +4,7 @@
 //! range becomes one of ranks, found in O(log n) steps, before anything is visited.
 
 pub(in crate::command) mod add;
+mod blocking;
 mod combine;
 mod interval;
 mod pop;
@@ -24,6 +25,9 @@ use value::SortedSetRef;
 use super::errors::Error;
 
 pub const COMMANDS: &[Command] = &[
+    blocking::BZMPOP,
+    blocking::BZPOPMAX,
+    blocking::BZPOPMIN,
     add::ZADD,
     read::ZCARD,
     read::ZCOUNT,
