@@ -185,15 +185,8 @@ impl Generator<'_> {
             93 => vec![b"DEL".to_vec(), key],
             94 => [&b"SET"[..], b"text", b"x"].map(<[u8]>::to_vec).to_vec(),
             95 => {
-                let score = self.word(&[
-                    "-1",
-                    "9007199254740991",
-                    "0.5",
-                    "4503599627370496",
-                    "inf",
-                    "-1e300",
-                    "3e15",
-                ]);
+                let score =
+                    self.word(&["-1", "9007199254740991", "0.5", "4503599627370496", "inf", "-1000", "3e15"]);
                 vec![b"ZADD".to_vec(), key, score, self.member()]
             }
             _ => vec![b"ZREM".to_vec(), key, self.member(), self.member()],

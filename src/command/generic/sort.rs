@@ -438,3 +438,32 @@ fn store(call: &mut Call<'_, '_>, key: &[u8], values: &[Bytes]) {
     }
     call.out.integer(values.len() as i64);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_are_read_as_c_does() {
+        for (text, weight) in [
+            ("", 0.0),
+            ("-1.5", -1.5),
+            (" \t4", 4.0),
+            ("0x10", 16.0),
+            ("1e3\0x", 1000.0),
+            ("-inf", f64::NEG_INFINITY),
+        ] {
+            assert_eq!(weight_of(text.as_bytes()), Ok(weight), "{text:?}");
+        }
+        for bad in ["x", "4 ", " ", "1e999", "1e-310", "1e-999", "nan", "1,5"] {
+            assert!(weight_of(bad.as_bytes()).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn patterns() {
+        let star = |text: &'static str| Pattern::of(text.as_bytes()).star();
+        assert_eq!((star("a*b*"), star("fixed"), star("a\0*")), (Some(1), None, None));
+        assert!(Pattern::of(b"#").is_element() && !Pattern::of(b"#*").is_element());
+    }
+}
