@@ -74,6 +74,14 @@ fn numbers_a_sequence_in_order_over_batches() {
 }
 
 #[test]
+fn a_template_of_several_requests_has_as_many_replies() {
+    let batch = Batch::new("MULTI ; INCR a ; EXEC", 2, 1, 1);
+    assert_eq!(batch.replies(), 3);
+    let one = "*1\r\n$5\r\nMULTI\r\n*2\r\n$4\r\nINCR\r\n$1\r\na\r\n*1\r\n$4\r\nEXEC\r\n";
+    assert_eq!(std::str::from_utf8(batch.requests(2)), Ok(one.repeat(2).as_str()));
+}
+
+#[test]
 fn draws_random_keys_and_instants_from_the_whole_range_and_nowhere_else() {
     const KEYS: u64 = 1500;
     const SPREAD_MS: u64 = 40;

@@ -319,6 +319,12 @@ fn the_same_commands_make_the_same_events() {
                 request.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect();
             shown.push(words.join(" "));
             let (mut ours, mut theirs) = (ours.run(&request), theirs.run(&request));
+            if words[0].ends_with("STORE") || words[0] == "BITOP" {
+                // Where nothing is to be stored, Redis deletes what is there without a look whether it has expired.
+                for event in ours.iter_mut().chain(&mut theirs) {
+                    *event = event.replace("expired", "del");
+                }
+            }
             if !compares_consumers {
                 for events in [&mut ours, &mut theirs] {
                     events.retain(|event| !event.contains("consumer"));

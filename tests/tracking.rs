@@ -208,7 +208,7 @@ fn the_same_clients_are_told_the_same() {
 }
 
 /// Operations of all clients together; `NUTHATCH_TRACKED_OPERATIONS` asks for others.
-const OPERATIONS: usize = 60_000;
+const OPERATIONS: usize = 200_000;
 const CACHES: usize = 8;
 /// Requests that a client sends before it reads the replies.
 const PIPELINE: usize = 16;

@@ -437,7 +437,7 @@ mod tests {
         let world = World::new(false);
         world.publish_all();
         world.keyspace.effects().enter(Party::Tracking);
-        let keys: &[&[u8]] = &[b"a", b"b"];
+        let keys: &[&[u8]] = &[b"a", b"b", b"x"];
         let prepare = || {
             world.command(world.now_ms, keys, Mode::Exclusive, |view| {
                 set(view, b"a", Deadline::At(world.now_ms + 5));

@@ -4,6 +4,8 @@
 //! The scenarios show that nothing deadlocks and that every view is atomic. Others break the protocol on
 //! purpose, to show that the checker would notice.
 
+mod caches;
+
 use super::view::{Hashed, Mode};
 use super::{Deadline, Footprint, Keyspace, StringRef, Value, View};
 use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler, Scheduler};

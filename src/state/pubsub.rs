@@ -68,12 +68,12 @@ impl Subscriptions {
     }
 }
 
-/// A part of the subscriptions, under a lock of its own.
-type Shard = CachePadded<Mutex<HashMap<Bytes, Subscribers, RandomState>>>;
+/// Who listens to each channel, for a part of the channels.
+type Shard = Mutex<HashMap<Bytes, Subscribers, RandomState>>;
 
 /// The channels of one namespace.
 struct Channels {
-    shards: Box<[Shard]>,
+    shards: Box<[CachePadded<Shard>]>,
     hasher: RandomState,
     /// Subscriptions to them, by all clients.
     subscriptions: AtomicUsize,
@@ -90,7 +90,7 @@ impl Default for Channels {
 }
 
 impl Channels {
-    fn shard(&self, channel: &[u8]) -> &Mutex<HashMap<Bytes, Subscribers, RandomState>> {
+    fn shard(&self, channel: &[u8]) -> &Shard {
         &self.shards[self.hasher.hash_one(channel) as usize % SHARDS]
     }
 
