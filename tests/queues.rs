@@ -117,7 +117,7 @@ impl Fair {
                 _ => vec!["BLMPOP", timeout, "1", &first, "LEFT"],
             };
             // Some send the next requests before they have the reply.
-            let pipeline = if consumer % 3 == 0 { 3 } else { 1 };
+            let pipeline = if consumer.is_multiple_of(3) { 3 } else { 1 };
             (0..pipeline).for_each(|_| client.send(&request));
             (0..pipeline).for_each(|_| self.note(&client.receive(), &mut delivered));
         }

@@ -470,7 +470,7 @@ impl<'a> Dispatcher<'a> {
                 let (server, meter) = (self.server, &mut self.meter);
                 let view = self.view.as_mut().expect("it was just locked");
                 let monitored = meter.monitored;
-                view.touch = !session.no_touch;
+                view.set_touch(!session.no_touch);
                 view.act_for(session.client.id);
                 if monitored && !entry.is_exec() {
                     // Under the locks: what is shown of one key is in the order in which it was done.
@@ -547,7 +547,7 @@ fn count(tally: &Tally, totals: &WorkerTotals) {
         totals.keyspace_misses.add(tally.misses.get() as u64);
     }
     if tally.dirty.get() > 0 {
-        totals.dirty.add(tally.dirty.get());
+        totals.dirty.add(tally.dirty.get().into());
     }
     if tally.expired.get() > 0 {
         totals.expired_keys.add(tally.expired.get() as u64);

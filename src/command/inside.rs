@@ -106,7 +106,7 @@ impl Call<'_, '_> {
         let before = self.out.len();
         self.session.client.last_command.store(entry.id as u32, Ordering::Relaxed);
         self.keys.turn_to(self.session.db);
-        self.keys.touch = !self.session.no_touch;
+        self.keys.set_touch(!self.session.no_touch);
         if self.meter.monitored {
             show_monitors(self.server, self.session, entry, request);
         }

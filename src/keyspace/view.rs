@@ -64,7 +64,7 @@ pub struct Tally {
     /// Fields of hashes.
     pub expired_fields: Cell<u32>,
     /// Changes to the data set, as `rdb_changes_since_last_save` counts them.
-    pub dirty: Cell<u64>,
+    pub dirty: Cell<u32>,
 }
 
 fn bump(cell: &Cell<u32>) {
@@ -109,8 +109,6 @@ pub struct View<'a> {
     held: Held<'a>,
     hints: &'a [Hashed],
     next_hint: Cell<u32>,
-    /// Whether reads count as accesses (CLIENT NO-TOUCH).
-    pub touch: bool,
     pub tally: Tally,
     news: News,
 }
@@ -140,7 +138,6 @@ impl Keyspace {
             held,
             hints,
             next_hint: Cell::new(0),
-            touch: true,
             tally: Tally::default(),
             // Only now that the locks are held: who has become interested in their keys has done so before.
             news: News::new(self.effects.interest()),
@@ -339,7 +336,7 @@ impl<'a> View<'a> {
         match found {
             Some(entry) => {
                 bump(&self.tally.hits);
-                if self.touch {
+                if self.news.touches() {
                     entry.set_access(entry.access().touched(self.now_ms));
                 }
             }
@@ -390,7 +387,7 @@ impl<'a> View<'a> {
             self.news.met_expired(self.keyspace, now_ms, db, key, Mode::Exclusive);
             return None;
         }
-        if self.touch {
+        if self.news.touches() {
             entry.set_access(entry.access().touched(now_ms));
         }
         Some(entry)
@@ -417,7 +414,7 @@ impl<'a> View<'a> {
             self.news.met_expired(self.keyspace, now_ms, db, key, Mode::Exclusive);
             return None;
         }
-        if self.touch {
+        if self.news.touches() {
             entry.set_access(entry.access().touched(now_ms));
         }
         Some(entry)
@@ -562,7 +559,8 @@ impl<'a> View<'a> {
     /// States that the command changed the data set `changes` times.
     #[inline]
     pub fn changed(&self, changes: u64) {
-        self.tally.dirty.set(self.tally.dirty.get() + changes);
+        let changes = u32::try_from(changes).unwrap_or(u32::MAX);
+        self.tally.dirty.set(self.tally.dirty.get().saturating_add(changes));
     }
 
     fn locked(&self, db: usize) -> impl Iterator<Item = &Guard<'a>> {

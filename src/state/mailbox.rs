@@ -13,6 +13,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 /// A mailbox that was emptied keeps room for this many bytes, enough for a few short messages.
 const KEEP_BYTES: usize = 512;
 
+/// One that held more than that keeps as much: who gets messages by the dozen will get more.
+const KEEP_BUSY_BYTES: usize = 4 * 1024;
+
 /// The connection is woken when its mailbox was empty, and again whenever it has grown by this many bytes: so that
 /// the client's record shows what waits for it although its socket takes nothing.
 const WAKE_EVERY_BYTES: usize = 64 * 1024;
@@ -95,7 +98,8 @@ impl Mailbox {
     }
 
     fn clear(&self, content: &mut Content) {
-        content.mail.clear(KEEP_BYTES);
+        let is_busy = content.mail.len() > KEEP_BYTES;
+        content.mail.clear(if is_busy { KEEP_BUSY_BYTES } else { KEEP_BYTES });
         content.wake_at_bytes = 0;
         self.bytes.store(0, Ordering::Relaxed);
         self.has_mail.store(false, Ordering::Relaxed);

@@ -47,7 +47,7 @@ pub const TOUCH: Command = Command {
 
 fn touch(call: &mut Call<'_, '_>) -> Result<(), Error> {
     // The one command whose purpose is the access counts it even under CLIENT NO-TOUCH.
-    call.keys.touch = true;
+    call.keys.set_touch(true);
     let count = call.args.rest().filter(|key| call.keys.get(key).is_some()).count();
     call.out.integer(count as i64);
     Ok(())

@@ -16,12 +16,16 @@ use std::collections::HashSet;
 
 /// The view's part of effects. What is rare is somewhere else, so that views stay small.
 pub(super) struct News {
-    /// Whose command it is (56 bits) and who is interested (8 bits), in one word for the same reason.
+    /// Whose command it is (55 bits), whether it counts as an access (1 bit), and who is interested (8 bits): in one
+    /// word for the same reason.
     scene: u64,
     rare: Cell<Option<Box<Rare>>>,
 }
 
-const INTEREST_BITS: u32 = u8::BITS;
+/// Where in the scene it stands that the command counts as an access.
+const TOUCH: u64 = 1 << u8::BITS;
+/// Where the number of the client begins.
+const ACTOR_SHIFT: u32 = u8::BITS + 1;
 
 #[derive(Default)]
 struct Rare {
@@ -44,7 +48,7 @@ enum Later {
 
 impl News {
     pub(super) fn new(interest: Interest) -> News {
-        News { scene: interest.bits().into(), rare: Cell::new(None) }
+        News { scene: TOUCH | u64::from(interest.bits()), rare: Cell::new(None) }
     }
 
     #[inline]
@@ -53,11 +57,16 @@ impl News {
     }
 
     pub(super) fn set_interest(&mut self, interest: Interest) {
-        self.scene = self.by() << INTEREST_BITS | u64::from(interest.bits());
+        self.scene = self.scene & !u64::from(u8::MAX) | u64::from(interest.bits());
+    }
+
+    #[inline]
+    pub(super) fn touches(&self) -> bool {
+        self.scene & TOUCH != 0
     }
 
     fn by(&self) -> Actor {
-        self.scene >> INTEREST_BITS
+        self.scene >> ACTOR_SHIFT
     }
 
     fn with_rare<R>(&self, f: impl FnOnce(&mut Rare) -> R) -> R {
@@ -157,7 +166,14 @@ impl View<'_> {
     /// From now on the view's changes are made by this client.
     #[inline]
     pub fn act_for(&mut self, actor: Actor) {
-        self.news.scene = actor << INTEREST_BITS | u64::from(self.news.interest().bits());
+        let rest = (1 << ACTOR_SHIFT) - 1;
+        self.news.scene = actor << ACTOR_SHIFT | self.news.scene & rest;
+    }
+
+    /// Whether what the view hands out counts as an access (CLIENT NO-TOUCH).
+    #[inline]
+    pub fn set_touch(&mut self, touch: bool) {
+        self.news.scene = self.news.scene & !TOUCH | if touch { TOUCH } else { 0 };
     }
 
     /// Whose changes the view's are.

@@ -208,8 +208,8 @@ test("publish and subscribe", async () => {
   await until(() => heard.length === 1002);
   assert.deepEqual(heard.slice(0, 2), [["news", "hello"], ["n*", "news", "hello"]]);
   assert.deepEqual(heard.slice(2), Array.from({ length: 1000 }, (_, number) => ["weather", String(number)]));
-  assert.equal(await listener.unsubscribe(), 1);
-  assert.equal(await listener.punsubscribe(), 0);
+  assert.equal(await listener.unsubscribe("news", "weather"), 1);
+  assert.equal(await listener.punsubscribe("n*"), 0);
   assert.equal(await listener.get("k"), null);
   await listener.quit();
 });

@@ -263,7 +263,7 @@ def messages(pubsub, count):
     return found
 
 
-def test_publish_and_subscribe(connect, client):
+def test_publish_and_subscribe(connect, client, protocol):
     with connect().pubsub() as pubsub:
         pubsub.subscribe("news", "weather")
         pubsub.psubscribe("n*")
@@ -282,8 +282,10 @@ def test_publish_and_subscribe(connect, client):
         assert client.pubsub_numsub("news", "none") == [("news", 1), ("none", 0)]
         assert sorted(client.pubsub_channels()) == ["news", "weather"]
         assert client.pubsub_numpat() == 1
-        pubsub.ping("still there?")
-        assert messages(pubsub, 1) == [("pong", None, None, "still there?")]
+        if protocol == 2:
+            # In RESP3 it is a reply like any other, which this client takes for a message.
+            pubsub.ping("still there?")
+            assert messages(pubsub, 1) == [("pong", None, None, "still there?")]
         pubsub.unsubscribe()
         pubsub.punsubscribe()
         assert {message[0] for message in messages(pubsub, 3)} == {"unsubscribe", "punsubscribe"}
@@ -339,14 +341,14 @@ def test_publish_and_subscribe_by_asyncio(port, protocol):
                 await pubsub.psubscribe("chan*")
                 while not await remote.publish("channel", "0"):
                     await asyncio.sleep(0.01)
-                await asyncio.gather(*(remote.publish("channel", "1") for _ in range(100)))
+                await asyncio.gather(*(remote.publish("channel", "1") for _ in range(50)))
                 heard = []
                 async for message in pubsub.listen():
                     heard.append(message["data"])
-                    if len(heard) == 101:
+                    if len(heard) == 51:
                         return heard
 
-    assert asyncio.run(asyncio.wait_for(run(), 20)) == ["0"] + ["1"] * 100
+    assert asyncio.run(asyncio.wait_for(run(), 20)) == ["0"] + ["1"] * 50
 
 
 def test_client_side_cache(connect, client):
