@@ -12,6 +12,12 @@ use std::time::{Duration, Instant};
 
 /// Facts that Redis changed: command, field, and the version from which on Redis says what we say.
 const CHANGED: &[(&str, &str, &str)] = &[
+    ("bitcount", "arguments", "7.2.0"),
+    ("bitfield", "arguments", "7.2.0"),
+    ("bitfield_ro", "arguments", "7.2.0"),
+    // DIFF, DIFF1, ANDOR and ONE.
+    ("bitop", "arguments", "8.2.0"),
+    ("bitpos", "arguments", "7.2.0"),
     ("client|kill", "arguments", "7.4.0"),
     ("client|list", "arguments", "7.2.0"),
     ("client|pause", "since", "7.2.0"),
@@ -29,11 +35,15 @@ const CHANGED: &[(&str, &str, &str)] = &[
     ("flushall", "arguments", "7.2.0"),
     ("flushdb", "arguments", "7.2.0"),
     ("hello", "arguments", "7.2.0"),
+    ("hmset", "arguments", "7.2.0"),
+    ("hscan", "arguments", "7.4.0"),
+    ("hset", "arguments", "7.2.0"),
     ("latency|reset", "tips", "7.2.0"),
     ("lcs", "arguments", "7.2.0"),
     ("mset", "arguments", "7.2.0"),
     ("msetnx", "arguments", "7.2.0"),
     ("msetnx", "tips", "7.2.0"),
+    ("pfmerge", "arguments", "7.2.0"),
     ("psetex", "deprecated_since", "7.2.0"),
     ("psetex", "doc_flags", "7.2.0"),
     ("quit", "deprecated_since", "7.2.0"),
@@ -47,6 +57,32 @@ const CHANGED: &[(&str, &str, &str)] = &[
     ("setnx", "deprecated_since", "7.2.0"),
     ("setnx", "doc_flags", "7.2.0"),
     ("shutdown", "arguments", "7.2.0"),
+    ("sinterstore", "keys", "8.0.0"),
+    ("zadd", "arguments", "7.2.0"),
+    ("zrange", "arguments", "7.2.0"),
+    ("zrangebylex", "arguments", "7.2.0"),
+    ("zrangebyscore", "arguments", "7.2.0"),
+    ("zrangestore", "arguments", "7.2.0"),
+    ("zrank", "arguments", "7.2.0"),
+    ("zrank", "arity", "7.2.0"),
+    ("zrevrangebylex", "arguments", "7.2.0"),
+    ("zrevrangebyscore", "arguments", "7.2.0"),
+    ("zrevrank", "arguments", "7.2.0"),
+    ("zrevrank", "arity", "7.2.0"),
+    // KEEPREF, DELREF and ACKED.
+    ("xadd", "arguments", "8.2.0"),
+    ("xclaim", "arguments", "7.2.0"),
+    ("xgroup|create", "arguments", "7.2.0"),
+    ("xgroup|createconsumer", "arguments", "7.2.0"),
+    ("xgroup|delconsumer", "arguments", "7.2.0"),
+    ("xgroup|destroy", "arguments", "7.2.0"),
+    ("xgroup|setid", "arguments", "7.2.0"),
+    ("xinfo|consumers", "arguments", "7.2.0"),
+    ("xinfo|stream", "arguments", "7.2.0"),
+    ("xreadgroup", "arguments", "7.2.0"),
+    ("xsetid", "arguments", "7.2.0"),
+    // As XADD.
+    ("xtrim", "arguments", "8.2.0"),
 ];
 
 struct Server {
@@ -280,6 +316,9 @@ fn keys_of_a_command() {
     assert_eq!(keys("del a b a"), ["a", "b", "a"]);
     assert_eq!(keys("object freq k"), ["k"]);
     assert_eq!(keys("lcs a b len"), ["a", "b"]);
+    assert_eq!(keys("bitop and d a b"), ["d", "a", "b"]);
+    assert_eq!(keys("pfmerge d"), ["d"]);
+    assert_eq!(keys("pfmerge d a b"), ["d", "a", "b"]);
 
     let mut flags = |line: &str| {
         let words: Vec<&str> = ["COMMAND", "GETKEYSANDFLAGS"].into_iter().chain(line.split(' ')).collect();
@@ -287,6 +326,15 @@ fn keys_of_a_command() {
     };
     assert_eq!(flags("set k v"), plain_pairs(&[("k", &["OW", "update"])]));
     assert_eq!(flags("set k v px 5 Get"), plain_pairs(&[("k", &["RW", "access", "update"])]));
+    for (line, reads) in [
+        ("bitfield k", true),
+        ("bitfield k get u8 0 overflow sat get i3 #1", true),
+        ("bitfield k get u8 0 Set u8 0 1", false),
+        ("bitfield k get u8", false),
+    ] {
+        let flags_of_key: &[&str] = if reads { &["RO", "access"] } else { &["RW", "access", "update"] };
+        assert_eq!(flags(line), plain_pairs(&[("k", flags_of_key)]), "{line}");
+    }
     assert_eq!(
         flags("rename a b"),
         plain_pairs(&[("a", &["RW", "access", "delete"]), ("b", &["OW", "update"])])

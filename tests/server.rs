@@ -549,3 +549,68 @@ fn foreign_protocols_are_logged_once() {
     let lines = log.lines().filter(|line| line.contains("Possible SECURITY ATTACK detected.")).count();
     assert_eq!(lines, 1, "{log}");
 }
+
+/// Requests that repeat each other to the byte take a short cut; replies, counts and order must not show it.
+#[test]
+fn repeated_requests_are_each_executed() {
+    let server = Process::nuthatch(&[]);
+    let mut client = server.connect();
+    let mut pipeline = Vec::new();
+    let mut expected = Vec::new();
+    for n in 0..200 {
+        // Runs of every length up to twenty.
+        expected.extend(std::iter::repeat_n(["INCR", "hot"], n % 20 + 1));
+        expected.extend([["INCR", "cold"], ["GET", "no such key"]]);
+    }
+    for request in &expected {
+        pipeline.extend_from_slice(&encode(request));
+    }
+    pipeline.extend_from_slice(b"INCR inline\r\nINCR inline\r\nINCR inline\r\n");
+    // In pieces that end anywhere.
+    for (n, piece) in pipeline.chunks(997).enumerate() {
+        client.write(piece);
+        if n % 7 == 0 {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+    let (mut hot, mut cold) = (0, 0);
+    for request in &expected {
+        let reply = client.receive();
+        match request {
+            ["INCR", "hot"] => {
+                hot += 1;
+                assert_eq!(reply, format!(":{hot}\r\n").as_bytes());
+            }
+            ["INCR", _] => {
+                cold += 1;
+                assert_eq!(reply, format!(":{cold}\r\n").as_bytes());
+            }
+            _ => assert_eq!(reply, b"$-1\r\n"),
+        }
+    }
+    for n in 1..=3 {
+        assert_eq!(client.receive(), format!(":{n}\r\n").as_bytes());
+    }
+    let stats = text(&client.ask(&["INFO", "commandstats"]));
+    let calls = hot + cold + 3;
+    assert!(stats.contains(&format!("cmdstat_incr:calls={calls},")), "{calls} calls: {stats}");
+    let reply = client.ask(&["LATENCY", "HISTOGRAM", "incr"]);
+    let histogram = String::from_utf8_lossy(&reply);
+    assert!(histogram.contains(&format!(":{calls}\r\n")), "{calls} calls: {histogram}");
+}
+
+/// The same with requests that fail, which are counted as such.
+#[test]
+fn repeated_requests_may_fail() {
+    let server = Process::nuthatch(&[]);
+    let mut client = server.connect();
+    client.ask(&["SET", "text", "abc"]);
+    let request = encode(&["INCR", "text"]);
+    client.write(&request.repeat(30));
+    for _ in 0..30 {
+        assert_eq!(client.receive(), b"-ERR value is not an integer or out of range\r\n");
+    }
+    let stats = text(&client.ask(&["INFO", "commandstats"]));
+    let incr = stats.lines().find(|line| line.starts_with("cmdstat_incr:")).expect("a line");
+    assert!(incr.starts_with("cmdstat_incr:calls=30,") && incr.ends_with("failed_calls=30"), "{incr}");
+}

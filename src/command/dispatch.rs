@@ -30,6 +30,9 @@ const FOREIGN_LOG_PERIOD_MS: i64 = 60_000;
 /// A lock is passed on from request to request for at most this long: others wait for it.
 const MAX_HELD_NANOS: u64 = 20_000;
 
+/// Equal requests for a fast command are timed together, up to this many: the clock costs as much as they do.
+const MAX_TIMED_TOGETHER: u64 = 8;
+
 /// What a request turned out to be, before anything runs.
 #[derive(Clone, Copy)]
 pub enum Resolved {
@@ -39,6 +42,16 @@ pub enum Resolved {
     UnknownCommand,
     /// No arguments at all: ignored.
     Empty,
+}
+
+/// What is known of the request that comes next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Following {
+    Anything,
+    /// It wants the same one lock in the same mode.
+    SameLock,
+    /// It is the same to the byte, and has one key.
+    SameRequest,
 }
 
 /// How far a request came.
@@ -98,6 +111,14 @@ pub fn hash_keys(server: &Server, resolved: Resolved, request: Request<'_>, keys
     }
 }
 
+/// Equal calls since the clock was last read.
+#[derive(Default)]
+struct Untimed {
+    entry: Option<&'static Entry>,
+    calls: u64,
+    failed: u64,
+}
+
 /// Runs requests of the connections of one worker.
 pub struct Dispatcher<'a> {
     pub server: &'a Server,
@@ -111,6 +132,7 @@ pub struct Dispatcher<'a> {
     view: Option<View<'a>>,
     /// The clock's raw value when it was locked.
     locked_raw: u64,
+    untimed: Untimed,
     /// From where on a command is noted in the slow log or as an event of latency.
     notable_nanos: u64,
     now_ms: i64,
@@ -136,12 +158,13 @@ impl<'a> Dispatcher<'a> {
             notable_nanos: slow.min(late),
             view: None,
             locked_raw: 0,
+            untimed: Untimed::default(),
             now_ms,
         }
     }
 
     /// Passes the gate and runs the command. Writes one reply, unless the connection's mode suppresses it.
-    /// `joins_next` says that the next request will want the same lock, which is then kept for it.
+    /// If the `following` request is going to want the same lock, it is kept for it.
     #[inline]
     pub fn run(
         &mut self,
@@ -150,7 +173,7 @@ impl<'a> Dispatcher<'a> {
         request: Request<'_>,
         resolved: Resolved,
         keys: &'a [Hashed],
-        joins_next: bool,
+        following: Following,
     ) -> Flow {
         let entry = match resolved {
             Resolved::Command(entry) => entry,
@@ -173,15 +196,15 @@ impl<'a> Dispatcher<'a> {
         }
         let paused = self.server.pause.level();
         if paused != Paused::Nothing && !entry.spec.flags.contains(Flags::ALLOW_BUSY) {
-            let is_write = entry.spec.flags.intersects(Flags::WRITE.union(Flags::MAY_REPLICATE));
+            let is_write = entry.is_write();
             if paused == Paused::Everything || is_write {
                 self.release();
                 return Flow::Paused { is_write };
             }
         }
-        self.call(session, out, request, entry, keys);
+        self.call(session, out, request, entry, keys, following);
         let held_nanos = self.clock.delta_as_nanos(self.locked_raw, self.last_raw);
-        if !joins_next || held_nanos > MAX_HELD_NANOS {
+        if following == Following::Anything || held_nanos > MAX_HELD_NANOS {
             self.release();
         }
         Flow::Done
@@ -257,6 +280,10 @@ impl<'a> Dispatcher<'a> {
     /// Releases what the last command has left locked for the next one.
     #[inline]
     pub fn release(&mut self) {
+        if let Some(entry) = self.untimed.entry {
+            // The request that was to be timed with these did not come to run.
+            self.time(entry);
+        }
         let Some(view) = &mut self.view else { return };
         let tally = view.finish();
         let totals = &self.counters.totals;
@@ -270,6 +297,9 @@ impl<'a> Dispatcher<'a> {
         if tally.expired.get() > 0 {
             totals.expired_keys.add(tally.expired.get() as u64);
             totals.expired_lazily.add(tally.expired.get() as u64);
+        }
+        if tally.expired_fields.get() > 0 {
+            totals.expired_subkeys.add(tally.expired_fields.get() as u64);
         }
         self.view = None;
     }
@@ -340,6 +370,7 @@ impl<'a> Dispatcher<'a> {
         request: Request<'_>,
         entry: &'static Entry,
         keys: &'a [Hashed],
+        following: Following,
     ) {
         let Some(handler) = entry.spec.handler else { return };
         begin_reply(session);
@@ -369,13 +400,32 @@ impl<'a> Dispatcher<'a> {
         let client = &session.client;
         client.count_command();
         client.last_active_ms.store(self.now_ms, Ordering::Relaxed);
-        let raw = self.clock.raw();
-        let nanos = self.clock.delta_as_nanos(std::mem::replace(&mut self.last_raw, raw), raw);
         self.counters.totals.commands.add(1);
-        self.counters.commands[entry.id].record(nanos, failed, self.track_latency);
+        self.untimed.calls += 1;
+        self.untimed.failed += failed as u64;
+        if following == Following::SameRequest
+            && self.untimed.calls < MAX_TIMED_TOGETHER
+            && entry.spec.flags.contains(Flags::FAST)
+        {
+            self.untimed.entry = Some(entry);
+            return;
+        }
+        let nanos = self.time(entry);
         if nanos >= self.notable_nanos {
             self.note_slow(session, request, entry, nanos);
         }
+    }
+
+    /// Reads the clock and counts the calls since it was last read, which were of this command. Returns the
+    /// nanoseconds of one.
+    #[inline]
+    fn time(&mut self, entry: &Entry) -> u64 {
+        let raw = self.clock.raw();
+        let together_nanos = self.clock.delta_as_nanos(std::mem::replace(&mut self.last_raw, raw), raw);
+        let Untimed { calls, failed, .. } = std::mem::take(&mut self.untimed);
+        let nanos = if calls == 1 { together_nanos } else { together_nanos / calls };
+        self.counters.commands[entry.id].record(calls, nanos, failed, self.track_latency);
+        nanos
     }
 
     #[cold]

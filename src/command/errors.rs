@@ -37,6 +37,27 @@ pub enum Error {
     LfuSelected,
     /// OBJECT FREQ under any other.
     LfuNotSelected,
+    /// HINCRBY on another value.
+    FieldNotInteger,
+    /// HINCRBYFLOAT on another value.
+    FieldNotFloat,
+    /// HINCRBYFLOAT by infinity.
+    IncrementInfinite,
+    FieldExpireNegative,
+    /// HEXPIRE with a bad number of fields.
+    FieldExpireCount,
+    /// HSETEX with a bad number of fields.
+    FieldCountInvalid,
+    /// Others with a bad number of fields.
+    FieldCount,
+    FieldsMissing,
+    FieldsMismatch,
+    FieldConditions,
+    FieldExpiries,
+    ExpireTimeMissing,
+    OutOfRange,
+    /// An integer, but not one that HRANDFIELD can count with.
+    NotLong,
     LcsLenAndIdx,
     LcsTooLarge,
     LcsNoMemory,
@@ -157,6 +178,24 @@ impl fmt::Display for Error {
             Error::LfuNotSelected => {
                 "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that \
                  when switching between policies at runtime LRU and LFU data will take some time to adjust."
+            }
+            Error::FieldNotInteger => "ERR hash value is not an integer",
+            Error::FieldNotFloat => "ERR hash value is not a float",
+            Error::IncrementInfinite => "ERR value is NaN or Infinity",
+            Error::FieldExpireNegative => "ERR invalid expire time, must be >= 0",
+            Error::FieldExpireCount => "ERR Parameter `numFields` should be greater than 0",
+            Error::FieldCountInvalid => "ERR invalid number of fields",
+            Error::FieldCount => "ERR Number of fields must be a positive integer",
+            Error::FieldsMissing => "ERR Mandatory argument FIELDS is missing or not at the right position",
+            Error::FieldsMismatch => "ERR The `numfields` parameter must match the number of arguments",
+            Error::FieldConditions => "ERR Only one of FXX or FNX arguments can be specified",
+            Error::FieldExpiries => {
+                "ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments can be specified"
+            }
+            Error::ExpireTimeMissing => "ERR missing expire time",
+            Error::OutOfRange => "ERR value is out of range",
+            Error::NotLong => {
+                "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807"
             }
             Error::LcsLenAndIdx => "ERR If you want both the length and indexes, please just use IDX.",
             Error::LcsTooLarge => {

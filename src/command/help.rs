@@ -2,11 +2,11 @@
 
 use super::call::Call;
 use super::errors::Error;
-use super::spec::{Command, Flags, Group, Handler};
+use super::spec::{Command, Flags, Group};
 use crate::resp::reply::Reply;
 
-/// The record of a container's HELP subcommand; only version and handler differ between containers.
-pub const fn record(group: Group, since: &'static str, handler: Handler) -> Command {
+/// The record of a container's HELP subcommand, which shows the lines in the container's record.
+pub const fn record(group: Group, since: &'static str) -> Command {
     Command {
         name: "help",
         summary: "Lists the subcommands with a line on each.",
@@ -15,7 +15,7 @@ pub const fn record(group: Group, since: &'static str, handler: Handler) -> Comm
         arity: 2,
         flags: Flags::LOADING.union(Flags::STALE),
         reply: "array of lines",
-        handler: Some(handler),
+        handler: Some(|call| reply(call, call.entry.parent.map_or(&[], |container| container.help))),
         ..Command::NEW
     }
 }

@@ -5,6 +5,7 @@
 //! handlers, each below its record.
 
 pub mod args;
+pub mod bitmap;
 pub mod call;
 pub mod connection;
 pub mod derive;
@@ -12,10 +13,16 @@ pub mod describe;
 pub mod dispatch;
 pub mod errors;
 pub mod generic;
+pub mod hash;
 pub mod help;
+pub mod hyperloglog;
 pub mod keyspec;
+pub mod list;
 pub mod scanning;
 pub mod server;
+pub mod set;
+pub mod sorted_set;
 pub mod spec;
+pub mod stream;
 pub mod string;
 pub mod table;

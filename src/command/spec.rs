@@ -352,6 +352,8 @@ pub struct Command {
     /// `None` for a container, which has only subcommands.
     pub handler: Option<Handler>,
     pub subcommands: &'static [Command],
+    /// A container's HELP, see [`super::help`].
+    pub help: &'static [&'static str],
 }
 
 impl Command {
@@ -376,6 +378,7 @@ impl Command {
         scope: Scope::Keys,
         handler: None,
         subcommands: &[],
+        help: &[],
     };
 
     /// Whether a request of `argc` arguments (names included) fits the arity.

@@ -1,7 +1,7 @@
 //! The index over all command records: by name for dispatch, by number for statistics.
 
 use super::spec::{Command, Flags, KeySpec, Scope};
-use super::{connection, generic, server, string};
+use super::{bitmap, connection, generic, hash, hyperloglog, list, server, set, sorted_set, stream, string};
 use crate::resp::scan::Request;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -32,8 +32,10 @@ impl Entry {
         })
     }
 
+    /// Whether its keys are locked for writing: those of commands that write, and of reads that may note
+    /// something in what they read (PFCOUNT).
     pub fn is_write(&self) -> bool {
-        self.spec.flags.contains(Flags::WRITE)
+        self.spec.flags.intersects(Flags::WRITE.union(Flags::MAY_REPLICATE))
     }
 
     /// The index of the first argument behind the name(s).
@@ -43,7 +45,19 @@ impl Entry {
 }
 
 /// All records, in the order of their groups.
-const GROUPS: &[&[Command]] = &[string::COMMANDS, generic::COMMANDS, connection::COMMANDS, server::COMMANDS];
+const GROUPS: &[&[Command]] = &[
+    string::COMMANDS,
+    bitmap::COMMANDS,
+    hash::COMMANDS,
+    hyperloglog::COMMANDS,
+    list::COMMANDS,
+    set::COMMANDS,
+    sorted_set::COMMANDS,
+    stream::COMMANDS,
+    generic::COMMANDS,
+    connection::COMMANDS,
+    server::COMMANDS,
+];
 
 /// Long enough for every command name but those that were given to hide a command.
 const USUAL_NAME_BYTES: usize = 32;

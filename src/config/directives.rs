@@ -42,7 +42,6 @@ const REPLICATION: Effect = NoEffect("replication is not part of this version");
 const SCRIPTS: Effect = NoEffect("scripts are not part of this version");
 const TLS: Effect = NoEffect("TLS is not part of this version");
 const TRACKING: Effect = NoEffect("client-side caching is not part of this version");
-const TYPES: Effect = NoEffect("its data type is not part of this version");
 const AFFINITY: Effect = NoEffect("threads are placed by the operating system");
 const BACKGROUND: Effect = NoEffect("big values are always freed in the background");
 const DEFRAG: Effect = NoEffect("values are never moved to defragment memory");
@@ -184,20 +183,20 @@ oom_score_adj: choice(OomScoreAdjust) = "no", KERNEL, "Tell the kernel whom to k
 oom_score_adj_values: oom_scores() = "0 200 800", KERNEL, "What it is told for masters, replicas and child processes.";
 
 ["types"]
-hash_max_listpack_entries | "hash-max-ziplist-entries": uint(0, I64) = "512", TYPES, "Fields of a hash kept in the compact form.";
-hash_max_listpack_value | "hash-max-ziplist-value": memory(0, SIZE) = "64", TYPES, "Longest field or value of a compact hash.";
-list_max_listpack_size | "list-max-ziplist-size": int(MIN_I32, I32) = "-2", TYPES, "Elements of a list's node, or its size class if negative.";
-list_compress_depth: uint(0, I32) = "0" + DEBUG, TYPES, "Nodes at each end of a list that are not compressed; 0 compresses none.";
-set_max_intset_entries: uint(0, I64) = "512", TYPES, "Members of a set of integers kept in the compact form.";
-set_max_listpack_entries: uint(0, I64) = "128", TYPES, "Members of a set kept in the compact form.";
-set_max_listpack_value: memory(0, SIZE) = "64", TYPES, "Longest member of a compact set.";
-zset_max_listpack_entries | "zset-max-ziplist-entries": uint(0, I64) = "128", TYPES, "Members of a sorted set kept in the compact form.";
-zset_max_listpack_value | "zset-max-ziplist-value": memory(0, SIZE) = "64", TYPES, "Longest member of a compact sorted set.";
-hll_sparse_max_bytes: memory(0, SIZE) = "3000", TYPES, "Size up to which a HyperLogLog stays sparse.";
-stream_node_max_bytes: memory(0, SIZE) = "4096", TYPES, "Size of a stream's node; 0 is no limit.";
-stream_node_max_entries: uint(0, I64) = "100", TYPES, "Entries of a stream's node; 0 is no limit.";
-list_max_ziplist_entries: obsolete() = "", TYPES, "Elements of a list kept in the compact form.";
-list_max_ziplist_value: obsolete() = "", TYPES, "Longest element of a compact list.";
+hash_max_listpack_entries | "hash-max-ziplist-entries": uint(0, I64) = "512", Active, "Fields of a hash kept in the compact form.";
+hash_max_listpack_value | "hash-max-ziplist-value": memory(0, SIZE) = "64", Active, "Longest field or value of a compact hash.";
+list_max_listpack_size | "list-max-ziplist-size": int(MIN_I32, I32) = "-2", Active, "Elements of a compact list and of each block of a longer one; -1 to -5 stand for 4, 8, 16, 32, 64 kB.";
+list_compress_depth: uint(0, I32) = "0" + DEBUG, NoEffect("lists are not compressed"), "Blocks at each end of a list that are not compressed; 0 compresses none.";
+set_max_intset_entries: uint(0, I64) = "512", Active, "Members of a set of integers kept in the compact form.";
+set_max_listpack_entries: uint(0, I64) = "128", Active, "Members of a set kept in the compact form.";
+set_max_listpack_value: memory(0, SIZE) = "64", Active, "Longest member of a compact set.";
+zset_max_listpack_entries | "zset-max-ziplist-entries": uint(0, I64) = "128", Active, "Members of a sorted set kept in the compact form.";
+zset_max_listpack_value | "zset-max-ziplist-value": memory(0, SIZE) = "64", Active, "Longest member of a compact sorted set.";
+hll_sparse_max_bytes: memory(0, SIZE) = "3000", Active, "Size up to which a HyperLogLog stays sparse.";
+stream_node_max_bytes: memory(0, SIZE) = "4096", Active, "Size of a stream's node; 0 is no limit.";
+stream_node_max_entries: uint(0, I64) = "100", Active, "Entries of a stream's node; 0 is no limit.";
+list_max_ziplist_entries: obsolete() = "", NoEffect("list-max-listpack-size replaces it"), "Elements of a list kept in the compact form.";
+list_max_ziplist_value: obsolete() = "", NoEffect("list-max-listpack-size replaces it"), "Longest element of a compact list.";
 
 ["snapshots"]
 save: save_points() = "3600 1 300 100 60 10000", PERSISTENCE, "After how many seconds with how many changes a snapshot is saved.";

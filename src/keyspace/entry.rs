@@ -22,6 +22,13 @@
 //! - If the flag FAR says so, the payload is the pointer of one `Box<Object>`, which the entry owns.
 
 use super::access::Access;
+use crate::types::hash::Hash;
+use crate::types::list::List;
+use crate::types::member::Member;
+use crate::types::packed::{self, Buffer};
+use crate::types::sorted_set::SortedSet;
+use crate::types::stream::Stream;
+use crate::types::table::{Step, Table};
 use bytes::{Bytes, BytesMut};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::ptr::NonNull;
@@ -40,20 +47,57 @@ pub const NO_DEADLINE: i64 = -1;
 /// A value too large or too rich to stand inside its entry.
 #[derive(Clone, Debug)]
 pub enum Object {
-    /// A string of more than [`MAX_INLINE_BYTES`].
-    String(Bytes),
+    List(List),
     /// A collection in one piece of more than [`MAX_INLINE_BYTES`].
     Packed(Vec<u8>),
+    Hash(Box<Hash>),
+    /// A set that is not kept in one piece.
+    Set(Table<Member>),
+    /// A sorted set of its own.
+    SortedSet(Box<SortedSet>),
+    /// A string of more than [`MAX_INLINE_BYTES`].
+    String(Bytes),
+    Stream(Box<Stream>),
 }
 
 impl Object {
     /// Bytes allocated for the object, itself included, as asked of the allocator.
     pub fn heap_bytes(&self) -> usize {
         let beyond = match self {
-            Object::String(bytes) => bytes.len(),
+            Object::List(list) => list.heap_bytes(),
             Object::Packed(bytes) => bytes.capacity(),
+            Object::Hash(hash) => size_of::<Hash>() + hash.heap_bytes(),
+            Object::Set(table) => table.heap_bytes(),
+            Object::SortedSet(set) => size_of::<SortedSet>() + set.heap_bytes(),
+            Object::String(bytes) => bytes.len(),
+            Object::Stream(stream) => stream.heap_bytes(),
         };
         size_of::<Object>() + beyond
+    }
+
+    /// Asks the processor for memory on the way to an element.
+    pub fn prefetch(&self, element: &[u8], step: Step) {
+        match self {
+            Object::List(_)
+            | Object::Packed(_)
+            | Object::SortedSet(_)
+            | Object::Stream(_)
+            | Object::String(_) => {}
+            Object::Hash(hash) => hash.prefetch(element, step),
+            Object::Set(table) => table.prefetch(element, step),
+        }
+    }
+
+    /// About how many allocations it takes to keep the object.
+    pub fn allocations(&self) -> usize {
+        match self {
+            Object::List(list) => list.blocks(),
+            Object::Packed(_) | Object::String(_) => 1,
+            Object::Hash(hash) => hash.fields(),
+            Object::Set(table) => table.len(),
+            Object::SortedSet(set) => set.len(),
+            Object::Stream(stream) => stream.pieces(),
+        }
     }
 }
 
@@ -98,11 +142,13 @@ pub enum Kind {
     PackedSortedSet,
     SortedSet,
     Stream,
+    /// A packed hash with room for the deadlines of its fields.
+    TimedPackedHash,
 }
 
 impl Kind {
     /// All kinds, by their number.
-    const ALL: [Kind; 12] = [
+    const ALL: [Kind; 13] = [
         Kind::Int,
         Kind::Bytes,
         Kind::PackedList,
@@ -115,13 +161,14 @@ impl Kind {
         Kind::PackedSortedSet,
         Kind::SortedSet,
         Kind::Stream,
+        Kind::TimedPackedHash,
     ];
 
     pub fn value_type(self) -> Type {
         match self {
             Kind::Int | Kind::Bytes => Type::String,
             Kind::PackedList | Kind::List => Type::List,
-            Kind::PackedHash | Kind::Hash => Type::Hash,
+            Kind::PackedHash | Kind::TimedPackedHash | Kind::Hash => Type::Hash,
             Kind::PackedSet | Kind::IntSet | Kind::Set => Type::Set,
             Kind::PackedSortedSet | Kind::SortedSet => Type::SortedSet,
             Kind::Stream => Type::Stream,
@@ -132,7 +179,12 @@ impl Kind {
     fn is_packed(self) -> bool {
         matches!(
             self,
-            Kind::PackedList | Kind::PackedHash | Kind::PackedSet | Kind::IntSet | Kind::PackedSortedSet
+            Kind::PackedList
+                | Kind::PackedHash
+                | Kind::TimedPackedHash
+                | Kind::PackedSet
+                | Kind::IntSet
+                | Kind::PackedSortedSet
         )
     }
 }
@@ -410,43 +462,31 @@ impl Entry {
         }
     }
 
+    /// The bytes of a collection that is kept in one piece, to be changed in place.
+    pub fn packed_mut(&mut self) -> Option<&mut [u8]> {
+        if !self.kind().is_packed() {
+            return None;
+        }
+        if self.header().has(FLAG_FAR) {
+            return match self.object_mut() {
+                Some(Object::Packed(bytes)) => Some(bytes),
+                _ => None,
+            };
+        }
+        let shape = self.shape();
+        // SAFETY: the payload's bytes lie here, and `self` is borrowed exclusively.
+        Some(unsafe {
+            std::slice::from_raw_parts_mut(self.base().add(shape.payload_at()), shape.payload_len)
+        })
+    }
+
     /// Replaces `removed` bytes at `at` of a collection that is kept in one piece. Grows within the allocator's
     /// size class without moving, and moves out of the entry when it gets too long for it.
     ///
     /// # Panics
     /// If the value is no such collection, or does not have these bytes.
     pub fn splice_packed(&mut self, at: usize, removed: usize, inserted: &[u8]) {
-        let kind = self.kind();
-        assert!(kind.is_packed(), "a packed value");
-        if let Some(object) = self.object_mut() {
-            let Object::Packed(bytes) = object else { unreachable!("a packed value is kept as bytes") };
-            bytes.splice(at..at + removed, inserted.iter().copied());
-            return;
-        }
-        let len = self.shape().payload_len;
-        assert!(at + removed <= len, "bytes within the value");
-        let new_len = len - removed + inserted.len();
-        if new_len > MAX_INLINE_BYTES {
-            let mut bytes = Vec::with_capacity(new_len * 2);
-            let old = self.payload(self.shape());
-            bytes.extend_from_slice(&old[..at]);
-            bytes.extend_from_slice(inserted);
-            bytes.extend_from_slice(&old[at + removed..]);
-            self.set_value(Value::Object(kind, Object::Packed(bytes)));
-            return;
-        }
-        if new_len > len {
-            self.resize_inline(new_len);
-        }
-        let shape = self.shape();
-        // SAFETY: the payload's bytes lie here, and `self` is borrowed exclusively.
-        let bytes =
-            unsafe { std::slice::from_raw_parts_mut(self.base().add(shape.payload_at()), shape.payload_len) };
-        bytes.copy_within(at + removed..len, at + inserted.len());
-        bytes[at..at + inserted.len()].copy_from_slice(inserted);
-        if new_len < len {
-            self.resize_inline(new_len);
-        }
+        self.splice_with(at, removed, inserted.len(), |place| place.copy_from_slice(inserted));
     }
 
     /// The value if it is a string.
@@ -503,11 +543,13 @@ impl Entry {
 
     /// The inline string's bytes, to be changed in place.
     pub fn inline_mut(&mut self) -> Option<&mut [u8]> {
+        self.header().is_inline_string().then(|| self.payload_mut())
+    }
+
+    fn payload_mut(&mut self) -> &mut [u8] {
         let shape = self.shape();
         // SAFETY: the payload's bytes lie here, and `self` is borrowed exclusively.
-        self.header().is_inline_string().then(|| unsafe {
-            std::slice::from_raw_parts_mut(self.base().add(shape.payload_at()), shape.payload_len)
-        })
+        unsafe { std::slice::from_raw_parts_mut(self.base().add(shape.payload_at()), shape.payload_len) }
     }
 
     /// Grows (with zeros) or shrinks bytes that stand inside the entry, which must stay within
@@ -533,22 +575,8 @@ impl Entry {
     /// zeros. The string is raw from then on. Growing is amortised: a short one grows within the allocator's
     /// size classes, a long one into room that doubles, unless a reply still shares it and it must be copied.
     pub fn write_at(&mut self, offset: usize, data: &[u8]) {
-        if let Some(StringRef::Int(n)) = self.string() {
-            self.set_value(Value::Bytes(itoa::Buffer::new().format(n).as_bytes()));
-        }
         let end = offset + data.len();
-        if self.header().is_inline_string() {
-            let len = self.shape().payload_len;
-            if end <= MAX_INLINE_BYTES {
-                if end > len {
-                    self.resize_inline(end);
-                }
-            } else {
-                let mut long = BytesMut::with_capacity(end);
-                long.extend_from_slice(self.payload(self.shape()));
-                self.set_value(Value::Object(Kind::Bytes, Object::String(long.freeze())));
-            }
-        }
+        self.make_room(end);
         match self.inline_mut() {
             Some(bytes) => bytes[offset..end].copy_from_slice(data),
             None => self.edit_long(|bytes| {
@@ -564,13 +592,63 @@ impl Entry {
         self.mark_raw();
     }
 
+    /// Lets `edit` change the bytes of the string a client sees (the value has to be one), after it has grown with
+    /// zeros to `len` bytes if it was shorter. The string is raw from then on. Nothing is copied unless the
+    /// entry has to move, or a reply still shares a long string.
+    pub fn edit<R>(&mut self, len: usize, edit: impl FnOnce(&mut [u8]) -> R) -> R {
+        self.make_room(len);
+        self.mark_raw();
+        if let Some(bytes) = self.inline_mut() {
+            return edit(bytes);
+        }
+        self.edit_long(|bytes| {
+            if bytes.len() < len {
+                bytes.resize(len, 0);
+            }
+            edit(bytes)
+        })
+    }
+
+    /// Gives a string other bytes, in place if it is short. The string is raw from then on.
+    pub fn rewrite(&mut self, bytes: &[u8]) {
+        match self.string() {
+            Some(StringRef::Inline(_)) if bytes.len() <= MAX_INLINE_BYTES => {
+                self.resize_inline(bytes.len());
+                self.inline_mut().expect("an inline string").copy_from_slice(bytes);
+            }
+            _ => self.set_value(Value::Bytes(bytes)),
+        }
+        self.mark_raw();
+    }
+
+    /// Makes an integer or a short string one that can be written to up to `end`: bytes inside the entry, grown
+    /// as needed, or bytes outside of it.
+    fn make_room(&mut self, end: usize) {
+        if let Some(StringRef::Int(n)) = self.string() {
+            self.set_value(Value::Bytes(itoa::Buffer::new().format(n).as_bytes()));
+        }
+        if !self.header().is_inline_string() {
+            return;
+        }
+        let len = self.shape().payload_len;
+        if end > MAX_INLINE_BYTES {
+            // Zeroed at once: for hundreds of megabytes the system does that page by page as they are used.
+            let mut long = BytesMut::zeroed(end);
+            long[..len].copy_from_slice(self.payload(self.shape()));
+            self.set_value(Value::Object(Kind::Bytes, Object::String(long.freeze())));
+        } else if end > len {
+            self.resize_inline(end);
+        }
+    }
+
     /// Lets `edit` change a string that stands outside of the entry.
-    fn edit_long(&mut self, edit: impl FnOnce(&mut BytesMut)) {
+    fn edit_long<R>(&mut self, edit: impl FnOnce(&mut BytesMut) -> R) -> R {
         let Some(Object::String(shared)) = self.object_mut() else { unreachable!("a string") };
         let mut bytes =
             std::mem::take(shared).try_into_mut().unwrap_or_else(|shared| BytesMut::from(&*shared));
-        edit(&mut bytes);
+        let result = edit(&mut bytes);
         *shared = bytes.freeze();
+        result
     }
 
     /// When the key expires: Unix time in milliseconds.
@@ -645,7 +723,11 @@ impl Entry {
                 _ => "raw",
             },
             Kind::PackedList | Kind::PackedHash | Kind::PackedSet | Kind::PackedSortedSet => "listpack",
-            Kind::List => "quicklist",
+            Kind::TimedPackedHash => "listpackex",
+            Kind::List => match self.object() {
+                Some(Object::List(list)) if list.limit().is_none() => "listpack",
+                _ => "quicklist",
+            },
             Kind::Hash | Kind::Set => "hashtable",
             Kind::IntSet => "intset",
             Kind::SortedSet => "skiplist",
@@ -670,6 +752,60 @@ impl Drop for Entry {
             }
             dealloc(self.base(), layout);
         }
+    }
+}
+
+/// A collection that is kept in one piece; anything else counts as empty, and must not be changed in this way.
+impl Buffer for Entry {
+    fn bytes(&self) -> &[u8] {
+        self.packed().unwrap_or_default()
+    }
+
+    fn splice(&mut self, at: usize, removed: usize, inserted: &[u8]) {
+        self.splice_packed(at, removed, inserted);
+    }
+
+    fn splice_with(&mut self, at: usize, removed: usize, len: usize, write: impl FnOnce(&mut [u8])) {
+        let kind = self.kind();
+        assert!(kind.is_packed(), "a packed value");
+        if let Some(object) = self.object_mut() {
+            let Object::Packed(bytes) = object else { unreachable!("a packed value is kept as bytes") };
+            return write(packed::open(bytes, at, removed, len));
+        }
+        let old_len = self.shape().payload_len;
+        assert!(at + removed <= old_len, "bytes within the value");
+        let new_len = old_len - removed + len;
+        if new_len > MAX_INLINE_BYTES {
+            let mut bytes = Vec::with_capacity(new_len * 2);
+            let old = self.payload(self.shape());
+            bytes.extend_from_slice(&old[..at]);
+            bytes.resize(at + len, 0);
+            write(&mut bytes[at..]);
+            bytes.extend_from_slice(&old[at + removed..]);
+            self.set_value(Value::Object(kind, Object::Packed(bytes)));
+            return;
+        }
+        if new_len > old_len {
+            self.resize_inline(new_len);
+        }
+        let bytes = self.payload_mut();
+        if len != removed {
+            bytes.copy_within(at + removed..old_len, at + len);
+        }
+        write(&mut bytes[at..at + len]);
+        if new_len < old_len {
+            self.resize_inline(new_len);
+        }
+    }
+
+    fn overwrite(&mut self, at: usize, bytes: &[u8]) {
+        assert!(self.kind().is_packed(), "a packed value");
+        let all = match self.object_mut() {
+            Some(Object::Packed(all)) => all,
+            Some(_) => unreachable!("a packed value is kept as bytes"),
+            None => self.payload_mut(),
+        };
+        all[at..at + bytes.len()].copy_from_slice(bytes);
     }
 }
 
@@ -788,6 +924,45 @@ mod tests {
         let reply = bytes.clone();
         entry.write_at(0, b"x");
         assert_eq!((reply[0], text(&entry)[0]), (7, b'x'));
+    }
+
+    #[test]
+    fn editing_in_place() {
+        for start in [0, 5, MAX_INLINE_BYTES, MAX_INLINE_BYTES + 1, 50_000] {
+            for len in [0, 3, 20_000, 60_000] {
+                let mut expected = vec![7; start];
+                let mut entry = Entry::new(b"key", Value::Bytes(&expected), Some(3), Access(8));
+                expected.resize(start.max(len), 0);
+                if let Some(last) = expected.last_mut() {
+                    *last = 9;
+                }
+                let seen = entry.edit(len, |bytes| {
+                    if let Some(last) = bytes.last_mut() {
+                        *last = 9;
+                    }
+                    bytes.len()
+                });
+                assert_eq!((seen, text(&entry)), (expected.len(), expected));
+                assert_eq!((entry.key(), entry.deadline(), entry.is_raw()), (&b"key"[..], Some(3), true));
+            }
+        }
+        let mut long = Entry::new(b"key", Value::Bytes(&[7; 50_000]), None, Access(0));
+        let address = |entry: &Entry| entry.string().unwrap().with(<[u8]>::as_ptr);
+        let before = address(&long);
+        long.edit(50_000, |bytes| bytes[49_999] = 1);
+        assert_eq!(address(&long), before, "a long string is not copied for one byte");
+        let Some(StringRef::Shared(bytes)) = long.string() else { panic!("long strings are shared") };
+        let reply = bytes.clone();
+        long.edit(0, |bytes| bytes[0] = 1);
+        assert_eq!((reply[0], text(&long)[0]), (7, 1), "but for a reply that is on its way");
+        for value in [Value::Int(-15), Value::Bytes(b"abc"), Value::Bytes(&[1; 20_000])] {
+            let mut entry = Entry::new(b"key", value, Some(1), Access(0));
+            for len in [2, 300, 1, 30_000, 4] {
+                entry.rewrite(&vec![b'x'; len]);
+                assert_eq!((text(&entry), entry.deadline()), (vec![b'x'; len], Some(1)));
+                assert_eq!(entry.encoding_name(), "raw");
+            }
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@
 pub mod access;
 pub mod entry;
 pub mod expire;
+pub mod fields;
 mod gate;
 pub mod hash;
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! How a reaper (see [`super::expire`]) that sleeps until the next deadline learns of an earlier one, without a lock on either side.
+//! How a reaper (see [`super::expire`]) that sleeps until the next deadline learns of an earlier one, without a
+//! lock on either side.
 //!
 //! A writer publishes a due time, then looks until when the reaper means to sleep; the reaper announces until
 //! when it means to sleep, then looks at the due times once more. Between its store and its load each has a

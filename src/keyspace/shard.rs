@@ -14,6 +14,8 @@ use super::entry::Entry;
 use super::expire::Expiry;
 use super::gate::{Gates, Permit};
 use super::hash::{KeyHash, KeyHasher, table_hash};
+use crate::types::prefetch::prefetch;
+use crate::types::table::Step;
 use crate::types::wheel::Wheel;
 use ahash::RandomState;
 use crossbeam_utils::CachePadded;
@@ -35,7 +37,9 @@ const SHRINK_BELOW_ONE_IN: usize = 8;
 const SHRINK_FROM_BUCKETS: usize = 64;
 /// How many entries are prefetched ahead while a table is rebuilt.
 const REBUILD_LOOKAHEAD: usize = 32;
-/// A wheel is swept when it holds more than this many items beyond twice the number of deadlines.
+/// Fields of one hash removed at a time: a few microseconds.
+const FIELDS_PER_LOOK: usize = 32;
+/// A wheel is swept when it holds more than this many items beyond twice the number of entries that have deadlines.
 const WHEEL_SLACK: usize = 64;
 
 /// What a shard keeps beside its table.
@@ -44,6 +48,11 @@ pub struct Side {
     /// Entries that have a deadline, and the sum of those.
     deadlines: usize,
     deadline_sum: i128,
+    /// Hashes whose fields have deadlines.
+    timed_hashes: usize,
+    /// Items of hashes that had more expired fields than were removed at a time, and since when there are any.
+    unfinished: Vec<u32>,
+    unfinished_ms: i64,
     /// Counts the times at which entries moved within the table, for SCAN.
     generation: u32,
     /// The shard's number, the same in every database.
@@ -86,6 +95,13 @@ pub struct ExclusiveShard<'a> {
     _permit: Permit<'a>,
 }
 
+/// What expiry has removed.
+pub enum Expired {
+    Key(Entry),
+    /// So many fields of a hash, and the hash itself if they were its last.
+    Fields(usize, Option<Entry>),
+}
+
 /// Counts of one shard (or, added up, of a database).
 #[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
 pub struct Counts {
@@ -93,6 +109,8 @@ pub struct Counts {
     pub deadlines: usize,
     /// Sum of all deadlines, Unix milliseconds.
     pub deadline_sum: i128,
+    /// Hashes whose fields have deadlines.
+    pub timed_hashes: usize,
     pub buckets: usize,
 }
 
@@ -101,6 +119,7 @@ impl Counts {
         self.keys += other.keys;
         self.deadlines += other.deadlines;
         self.deadline_sum += other.deadline_sum;
+        self.timed_hashes += other.timed_hashes;
         self.buckets += other.buckets;
     }
 }
@@ -138,6 +157,9 @@ impl Shards {
             wheel: Wheel::new(now_ms.max(0) as u64 + phase_ms(index)),
             deadlines: 0,
             deadline_sum: 0,
+            timed_hashes: 0,
+            unfinished: Vec::new(),
+            unfinished_ms: 0,
             generation: 0,
             index: index as u32,
         };
@@ -191,6 +213,39 @@ impl Shards {
         prefetch_bucket(&table, hash.table_hash());
     }
 
+    /// Asks the processor for the value of the key, if that does not stand in its entry, which should have arrived
+    /// by now. False if it does, or if there is no such key.
+    #[inline]
+    pub fn prefetch_object(&self, hash: KeyHash) -> bool {
+        self.with_entry(hash, |entry| {
+            let object = entry.object();
+            object.into_iter().for_each(|object| prefetch(std::ptr::from_ref(object).cast()));
+            object.is_some()
+        })
+    }
+
+    /// Asks the processor for memory on the way to an element of the key's value, if it is a large collection.
+    #[inline]
+    pub fn prefetch_element(&self, hash: KeyHash, element: &[u8], step: Step) {
+        self.with_entry(hash, |entry| {
+            let object = entry.object();
+            object.into_iter().for_each(|object| object.prefetch(element, step));
+            object.is_some()
+        });
+    }
+
+    /// Calls `f` with the entry of the key, or with one that has nearly the same hash.
+    /// False if there is none.
+    #[inline]
+    fn with_entry(&self, hash: KeyHash, f: impl FnOnce(&Entry) -> bool) -> bool {
+        let _permit = self.gates.shared(hash.shard as usize);
+        let table = self.lock(hash.shard as usize).read();
+        // SAFETY: the table is not changed while the lock is held; the bucket is read at once.
+        let bucket = unsafe { table.iter_hash(hash.table_hash()).next() };
+        // SAFETY: as above.
+        bucket.is_some_and(|bucket| f(unsafe { &bucket.as_ref().0 }))
+    }
+
     /// Asks the processor for the entry of the key, whose bucket should have arrived by now.
     #[inline]
     pub fn prefetch_entry(&self, hash: KeyHash) {
@@ -198,17 +253,6 @@ impl Shards {
         let table = self.lock(hash.shard as usize).read();
         prefetch_entry(&table, hash.table_hash());
     }
-}
-
-#[inline]
-fn prefetch(address: *const u8) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: prefetching never faults, whatever the address.
-    unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(address.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = address;
 }
 
 #[inline]
@@ -244,6 +288,7 @@ fn counts(table: &Table, side: &Side) -> Counts {
         keys: table.len(),
         deadlines: side.deadlines,
         deadline_sum: side.deadline_sum,
+        timed_hashes: side.timed_hashes,
         buckets: if table.capacity() == 0 { 0 } else { table.buckets() },
     }
 }
@@ -361,7 +406,7 @@ impl ExclusiveShard<'_> {
             // of its length free until the next time.
             self.rebuild(self.table.len() + self.table.len() / 8 + 1);
         }
-        let deadline = entry.deadline();
+        let (deadline, field_deadline) = (entry.deadline(), entry.field_deadline());
         // SAFETY: there is room for one more, as just made sure.
         unsafe { self.table.insert_no_grow(hash.table_hash(), (entry, SharedValue::new(()))) };
         self.count_deadline(None, deadline);
@@ -369,6 +414,7 @@ impl ExclusiveShard<'_> {
         if let Some(deadline) = deadline {
             self.file(hash.item, deadline);
         }
+        self.fields_changed(None, field_deadline, hash);
     }
 
     /// Puts `entry` in the place of the one with the same key, which is returned, or adds it.
@@ -377,10 +423,11 @@ impl ExclusiveShard<'_> {
             self.insert(entry, hash);
             return None;
         };
-        let new_deadline = entry.deadline();
+        let (new_deadline, new_fields) = (entry.deadline(), entry.field_deadline());
         // SAFETY: the bucket is of this table, which is borrowed exclusively and unchanged.
         let old = std::mem::replace(unsafe { &mut bucket.as_mut().0 }, entry);
         self.deadline_changed(old.deadline(), new_deadline, hash);
+        self.fields_changed(old.field_deadline(), new_fields, hash);
         Some(old)
     }
 
@@ -395,6 +442,7 @@ impl ExclusiveShard<'_> {
         // SAFETY: the bucket is of this table and full.
         let ((entry, _), _) = unsafe { self.table.remove(bucket) };
         self.count_deadline(entry.deadline(), None);
+        self.count_fields(entry.field_deadline(), None);
         entry
     }
 
@@ -420,6 +468,49 @@ impl ExclusiveShard<'_> {
         }
     }
 
+    /// The earliest deadline of a field of this key's hash is no more `old` but `new`.
+    #[inline]
+    pub fn fields_changed(&mut self, old: Option<i64>, new: Option<i64>, hash: KeyHash) {
+        self.count_fields(old, new);
+        if let Some(new) = new
+            && old.is_none_or(|old| new < old)
+        {
+            self.file(hash.item, new);
+        }
+    }
+
+    #[inline]
+    fn count_fields(&mut self, old: Option<i64>, new: Option<i64>) {
+        self.side.timed_hashes += new.is_some() as usize;
+        self.side.timed_hashes -= old.is_some() as usize;
+    }
+
+    /// As [`ExclusiveShard::find_mut`]; fields of a hash that have expired are removed first, and the hash if
+    /// none is left. `expired` is told how many.
+    #[inline]
+    pub fn find_fresh(
+        &mut self,
+        key: &[u8],
+        hash: KeyHash,
+        now_ms: i64,
+        expired: &mut dyn FnMut(Expired),
+    ) -> Option<&mut Entry> {
+        let bucket = find(&self.table, key, hash)?;
+        // SAFETY: the bucket is of this table, which is borrowed exclusively and unchanged.
+        let entry = unsafe { &mut bucket.as_mut().0 };
+        let old = entry.field_deadline();
+        if !is_expired(old, now_ms) {
+            return Some(entry);
+        }
+        let removed = entry.remove_due_fields(now_ms, usize::MAX);
+        self.count_fields(old, entry.field_deadline());
+        let is_empty = entry.is_empty_hash();
+        let entry = if is_empty { Some(self.take(bucket)) } else { None };
+        expired(Expired::Fields(removed, entry));
+        // The item that stands for the old deadline will find the next one.
+        if is_empty { None } else { self.find_mut(key, hash) }
+    }
+
     #[inline]
     fn count_deadline(&mut self, old: Option<i64>, new: Option<i64>) {
         self.side.deadlines += new.is_some() as usize;
@@ -431,7 +522,8 @@ impl ExclusiveShard<'_> {
         let time = self.look_time(deadline_ms);
         self.side.wheel.file(item, time);
         // Keys that were deleted leave their items behind until those come up; where that adds up, sweep.
-        if self.side.wheel.len() > 2 * self.side.deadlines + WHEEL_SLACK {
+        let owners = self.side.deadlines + self.side.timed_hashes;
+        if self.side.wheel.len() > 2 * owners + WHEEL_SLACK {
             for item in self.side.wheel.drain_all() {
                 self.look_at(item, i64::MIN, &mut |_| {});
             }
@@ -441,7 +533,10 @@ impl ExclusiveShard<'_> {
 
     fn publish_due(&self) {
         let phase_ms = phase_ms(self.side.index as usize);
-        let due = self.side.wheel.next_due().map_or(i64::MAX, |due| due.saturating_sub(phase_ms) as i64);
+        let mut due = self.side.wheel.next_due().map_or(i64::MAX, |due| due.saturating_sub(phase_ms) as i64);
+        if !self.side.unfinished.is_empty() {
+            due = due.min(self.side.unfinished_ms);
+        }
         let before = self.due.get();
         if due == before {
             return;
@@ -453,17 +548,18 @@ impl ExclusiveShard<'_> {
     }
 
     /// Hands up to `limit` items that are due to the keys they stand for: expired ones are removed and passed
-    /// to `expired`, the others filed again. Returns whether more is due.
+    /// to `expired`, as are expired fields; the others are filed again. Returns whether more is due.
     pub fn advance(
         &mut self,
         now_ms: i64,
         limit: usize,
         due: &mut Vec<u32>,
-        expired: &mut dyn FnMut(Entry),
+        expired: &mut dyn FnMut(Expired),
     ) -> bool {
         due.clear();
         let now = self.wheel_time(now_ms);
-        let more = self.side.wheel.advance(now, due, limit);
+        let mut more = self.side.wheel.advance(now, due, limit);
+        due.append(&mut self.side.unfinished);
         for item in due.iter() {
             prefetch_bucket(&self.table, table_hash(*item));
         }
@@ -473,35 +569,62 @@ impl ExclusiveShard<'_> {
         for item in due.iter() {
             self.look_at(*item, now_ms, expired);
         }
+        self.side.unfinished_ms = now_ms;
+        more |= !self.side.unfinished.is_empty();
         self.shrink_if_sparse();
         self.publish_due();
         more
     }
 
-    /// Removes every expired key of this item and files the others that have a deadline again.
-    fn look_at(&mut self, item: u32, now_ms: i64, expired: &mut dyn FnMut(Entry)) {
+    /// Removes every expired key of this item, and expired fields, and files those again that still have deadlines.
+    fn look_at(&mut self, item: u32, now_ms: i64, expired: &mut dyn FnMut(Expired)) {
         let mut refile: Option<i64> = None;
+        let mut unfinished = false;
         loop {
             let mut dead = None;
             // SAFETY: the table is not changed while the iterator lives.
             for bucket in unsafe { self.table.iter_hash(table_hash(item)) } {
-                // SAFETY: as above; the bucket is full.
-                let entry = unsafe { &bucket.as_ref().0 };
-                let Some(deadline) = entry.deadline() else { continue };
-                if self.common.hasher.hash(entry.key()).item != item {
+                // SAFETY: as above; the bucket is full, and the table is borrowed exclusively.
+                let entry = unsafe { &mut bucket.as_mut().0 };
+                let (deadline, fields) = (entry.deadline(), entry.field_deadline());
+                if deadline.is_none() && fields.is_none() || self.common.hasher.hash(entry.key()).item != item
+                {
                     continue;
                 }
-                if is_expired(Some(deadline), now_ms) {
-                    dead = Some(bucket);
+                if is_expired(deadline, now_ms) {
+                    dead = Some((bucket, None));
                     break;
                 }
-                refile = Some(refile.map_or(deadline, |other| other.min(deadline)));
+                let mut next_field = fields;
+                if is_expired(fields, now_ms) {
+                    let removed = entry.remove_due_fields(now_ms, FIELDS_PER_LOOK);
+                    next_field = entry.field_deadline();
+                    self.side.timed_hashes -= next_field.is_none() as usize;
+                    if entry.is_empty_hash() {
+                        dead = Some((bucket, Some(removed)));
+                        break;
+                    }
+                    expired(Expired::Fields(removed, None));
+                    if is_expired(next_field, now_ms) {
+                        unfinished = true;
+                        next_field = None;
+                    }
+                }
+                for deadline in [deadline, next_field].into_iter().flatten() {
+                    refile = Some(refile.map_or(deadline, |other| other.min(deadline)));
+                }
             }
-            let Some(bucket) = dead else { break };
-            expired(self.take(bucket));
-            refile = None;
+            let Some((bucket, removed)) = dead else { break };
+            let entry = self.take(bucket);
+            expired(match removed {
+                None => Expired::Key(entry),
+                Some(removed) => Expired::Fields(removed, Some(entry)),
+            });
+            (refile, unfinished) = (None, false);
         }
-        if let Some(deadline) = refile {
+        if unfinished {
+            self.side.unfinished.push(item);
+        } else if let Some(deadline) = refile {
             let time = self.look_time(deadline);
             self.side.wheel.file(item, time);
         }
@@ -544,6 +667,8 @@ impl ExclusiveShard<'_> {
         self.side.wheel.clear();
         self.side.deadlines = 0;
         self.side.deadline_sum = 0;
+        self.side.timed_hashes = 0;
+        self.side.unfinished.clear();
         self.publish_due();
         std::mem::replace(&mut *self.table, Table::new())
     }

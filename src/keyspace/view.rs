@@ -7,7 +7,7 @@
 use super::access::Access;
 use super::entry::{Entry, Value};
 use super::hash::KeyHash;
-use super::shard::{Counts, ExclusiveShard, Read, Shards, SharedShard, is_expired};
+use super::shard::{Counts, ExclusiveShard, Expired, Read, Shards, SharedShard, is_expired};
 use super::{Garbage, Keyspace};
 use smallvec::SmallVec;
 use std::cell::Cell;
@@ -26,6 +26,12 @@ impl Hashed {
     pub fn new(key: &[u8], hash: KeyHash) -> Hashed {
         Hashed { address: key.as_ptr(), hash }
     }
+
+    /// The same key, found again this many bytes further on.
+    #[inline]
+    pub fn repeated(self, bytes: usize) -> Hashed {
+        Hashed { address: self.address.wrapping_add(bytes), hash: self.hash }
+    }
 }
 
 /// What becomes of a key's deadline when its value is replaced.
@@ -43,6 +49,8 @@ pub struct Tally {
     pub hits: Cell<u32>,
     pub misses: Cell<u32>,
     pub expired: Cell<u32>,
+    /// Fields of hashes.
+    pub expired_fields: Cell<u32>,
     /// Changes to the data set, as `rdb_changes_since_last_save` counts them.
     pub dirty: Cell<u64>,
 }
@@ -333,6 +341,38 @@ impl<'a> View<'a> {
         Some(entry)
     }
 
+    /// As [`View::update`]; fields of a hash that have expired are removed before it is handed out, and a hash
+    /// that has no others is not there.
+    #[inline]
+    pub fn update_fields(&mut self, key: &[u8]) -> Option<&mut Entry> {
+        let (db, now_ms, hash) = (self.db, self.now_ms, self.hash(key));
+        let shard = exclusive(&mut self.held, db, hash);
+        let fields = &self.tally.expired_fields;
+        let mut count = |expired| {
+            if let Expired::Fields(removed, _) = expired {
+                fields.set(fields.get() + removed as u32);
+            }
+        };
+        let entry = shard.find_fresh(key, hash, now_ms, &mut count)?;
+        if is_expired(entry.deadline(), now_ms) {
+            self.stale.note(db, key);
+            return None;
+        }
+        if self.touch {
+            entry.set_access(entry.access().touched(now_ms));
+        }
+        Some(entry)
+    }
+
+    /// States that the earliest deadline of a field of this key's hash was `old` before the command changed the
+    /// hash in place.
+    pub fn fields_changed(&mut self, key: &[u8], old: Option<i64>) {
+        let (db, hash) = (self.db, self.hash(key));
+        let shard = self.exclusive(db, hash);
+        let new = shard.find(key, hash).and_then(Entry::field_deadline);
+        shard.fields_changed(old, new, hash);
+    }
+
     /// The entry of `key`, to be changed in place; it is created with `initial` if there is none.
     pub fn update_or_create(&mut self, key: &[u8], initial: Value<'_>) -> &mut Entry {
         if self.update(key).is_none() {
@@ -368,7 +408,7 @@ impl<'a> View<'a> {
             Deadline::At(deadline) => Some(deadline),
         };
         let access = access.touched(now_ms);
-        if new == old && entry.overwrite(&value) {
+        if new == old && entry.field_deadline().is_none() && entry.overwrite(&value) {
             entry.set_access(access);
         } else {
             shard.replace(Entry::new(key, value, new, access), hash);
@@ -409,6 +449,11 @@ impl<'a> View<'a> {
             return false;
         }
         self.exclusive(db, hash).set_deadline(key, hash, deadline_ms)
+    }
+
+    /// States that the command removed so many fields because their deadlines have passed.
+    pub fn fields_expired(&self, fields: usize) {
+        self.tally.expired_fields.set(self.tally.expired_fields.get() + fields as u32);
     }
 
     /// States that the command changed the data set `changes` times.

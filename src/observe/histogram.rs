@@ -52,12 +52,12 @@ impl Histogram {
         Histogram { blocks: [const { OnceLock::new() }; BLOCKS] }
     }
 
-    /// Counts one value. Only the owning thread may call this: of two at once, one could be lost.
-    pub fn record(&self, nanos: u64) {
+    /// Counts a value `times` times. Only the owning thread may call this: of two at once, one could be lost.
+    pub fn record(&self, nanos: u64, times: u64) {
         let (block, bucket) = locate(nanos);
         let block = self.blocks[block].get_or_init(|| Box::new([const { AtomicU64::new(0) }; SUB_BUCKETS]));
         let count = &block[bucket];
-        count.store(count.load(Relaxed) + 1, Relaxed);
+        count.store(count.load(Relaxed) + times, Relaxed);
     }
 
     /// Sets all counts to zero. From another thread than the owner's this may miss a bucket that is counted
@@ -152,7 +152,7 @@ mod tests {
 
     fn snapshot(values: &[u64]) -> Snapshot {
         let histogram = Histogram::new();
-        values.iter().for_each(|&value| histogram.record(value));
+        values.iter().for_each(|&value| histogram.record(value, 1));
         let mut snapshot = Snapshot::new();
         snapshot.add(&histogram);
         snapshot
@@ -191,9 +191,9 @@ mod tests {
     #[test]
     fn histograms_add_up_and_reset() {
         let (a, b) = (Histogram::new(), Histogram::new());
-        a.record(100);
-        b.record(100);
-        b.record(u64::MAX);
+        a.record(100, 1);
+        b.record(100, 1);
+        b.record(u64::MAX, 1);
         let mut sum = Snapshot::new();
         sum.add(&a);
         sum.add(&b);

@@ -4,6 +4,7 @@
 //! the connection, as Redis translates it. Small data is copied into one growing buffer; a large value is
 //! kept as a reference-counted chunk and goes to the socket without a copy.
 
+use crate::types::number;
 use bytes::Bytes;
 
 /// The protocol version of a connection (HELLO).
@@ -252,6 +253,19 @@ impl Reply {
         self.buf.extend_from_slice(bytes);
     }
 
+    /// A double: a bulk string in RESP2.
+    pub fn double(&mut self, value: f64) {
+        match number::exact_integer(value) {
+            // Most are whole numbers, which need no memory for their digits.
+            Some(n) if n != 0 => self.double_text(itoa::Buffer::new().format(n).as_bytes()),
+            _ => {
+                let mut text = Vec::with_capacity(number::MAX_F64_LEN);
+                number::write_f64(&mut text, value);
+                self.double_text(&text);
+            }
+        }
+    }
+
     /// A double, given as the text Redis would print for it: a bulk string in RESP2.
     pub fn double_text(&mut self, text: &[u8]) {
         if self.is_resp3() {
@@ -302,6 +316,11 @@ impl Reply {
     /// Inserts the header of a map of `n` pairs at `place`.
     pub fn finish_map(&mut self, place: Deferred, n: usize) {
         self.finish(place, |reply| reply.map(n));
+    }
+
+    /// Inserts the header of a set of `n` elements at `place`.
+    pub fn finish_set(&mut self, place: Deferred, n: usize) {
+        self.finish(place, |reply| reply.set(n));
     }
 
     fn finish(&mut self, place: Deferred, header: impl FnOnce(&mut Reply)) {
@@ -359,6 +378,10 @@ mod tests {
             (|r| r.boolean(true), ":1\r\n", "#t\r\n"),
             (|r| r.boolean(false), ":0\r\n", "#f\r\n"),
             (|r| r.double_text(b"3.14"), "$4\r\n3.14\r\n", ",3.14\r\n"),
+            (|r| r.double(-3.0), "$2\r\n-3\r\n", ",-3\r\n"),
+            (|r| r.double(-0.0), "$2\r\n-0\r\n", ",-0\r\n"),
+            (|r| r.double(0.25), "$4\r\n0.25\r\n", ",0.25\r\n"),
+            (|r| r.double(f64::INFINITY), "$3\r\ninf\r\n", ",inf\r\n"),
             (|r| r.big_number(b"123"), "$3\r\n123\r\n", "(123\r\n"),
             (|r| r.verbatim("txt", b"hi"), "$2\r\nhi\r\n", "=6\r\ntxt:hi\r\n"),
             (|r| r.integer(i64::MIN), ":-9223372036854775808\r\n", ":-9223372036854775808\r\n"),

@@ -192,6 +192,12 @@ impl Scanner {
         self.args_left
     }
 
+    /// Tells that the next `bytes` are a complete request, which need not be looked at.
+    pub fn skip(&mut self, bytes: usize) {
+        debug_assert!(!self.is_mid_request());
+        self.position += bytes;
+    }
+
     /// Tells that the first `bytes` of the buffer were dropped.
     pub fn shift(&mut self, bytes: usize) {
         self.position -= bytes;

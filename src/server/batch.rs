@@ -2,14 +2,19 @@
 //!
 //! Nearly all the time of a random request is waiting for memory. So the keys of up to [`MAX_REQUESTS`]
 //! requests are hashed and their table buckets asked for while the next request is scanned, then their
-//! entries, and only then the first request runs.
+//! entries, for large collections also what these lead to, and only then the first request runs.
 
-use crate::command::dispatch::{self, Resolved};
+use crate::command::dispatch::{self, Following, Resolved};
+use crate::command::spec::Group;
 use crate::command::table::Entry;
+use crate::keyspace::hash::KeyHash;
+use crate::keyspace::shard::Shards;
 use crate::keyspace::view::{Hashed, MAX_FETCHED_AHEAD};
 use crate::resp::scan::{Found, Limits, Request, Scanner, Span};
 use crate::state::Server;
+use crate::types::table::Step;
 use bytes::Bytes;
+use smallvec::SmallVec;
 use std::ops::Range;
 
 /// Requests that are prepared together: enough to hide the latency of memory, few enough that what was
@@ -21,8 +26,7 @@ pub struct Prepared {
     spans: Range<usize>,
     keys: Range<usize>,
     resolved: Resolved,
-    /// Whether the next request wants the lock of the same one shard, in the same mode.
-    joins_next: bool,
+    following: Following,
     /// Where the request ends in the buffer.
     end: usize,
 }
@@ -36,6 +40,13 @@ pub struct Batch {
     keys: Vec<Hashed>,
     /// How many of the keys were fetched in advance.
     prefetched: usize,
+}
+
+/// Whether a command is on values that may be large collections.
+#[inline]
+fn is_collection(resolved: Resolved) -> bool {
+    let Resolved::Command(entry) = resolved else { return false };
+    matches!(entry.spec.group, Group::Set | Group::SortedSet | Group::Hash | Group::Geo)
 }
 
 impl Batch {
@@ -63,7 +74,19 @@ impl Batch {
         let mut found = Found::Request;
         // Pipelines repeat commands: the name that was looked up last, and the record found.
         let mut last: Option<(&[u8], &'static Entry)> = None;
+        // Requests for one hot key are often the same to the byte; where two were, the next one probably is, too.
+        let mut same_bytes: Option<usize> = None;
+        let mut has_collections = false;
         while self.requests.len() < max_requests {
+            if let Some(bytes) = same_bytes {
+                if self.repeat(buf, bytes) {
+                    scanner.skip(bytes);
+                    first_span = self.spans.len();
+                    continue;
+                }
+                same_bytes = None;
+            }
+            let start = scanner.position();
             found = scanner.scan(buf, limits, &mut self.spans, large);
             if found != Found::Request {
                 break;
@@ -83,6 +106,7 @@ impl Batch {
             {
                 last = Some((name, entry));
             }
+            has_collections |= is_collection(resolved);
             let first_key = self.keys.len();
             dispatch::hash_keys(server, resolved, request, &mut self.keys);
             if let (Some(before), [.., key_before, key]) = (self.requests.last_mut(), &self.keys[..])
@@ -91,10 +115,18 @@ impl Batch {
                 && self.keys.len() == first_key + 1
                 && let (Resolved::Command(a), Resolved::Command(b)) = (before.resolved, resolved)
             {
-                before.joins_next = a.is_write() == b.is_write();
+                if a.is_write() == b.is_write() {
+                    before.following = Following::SameLock;
+                }
+                let bytes = scanner.position() - start;
+                let alike = std::ptr::eq(a, b) && key_before.hash == key.hash && before.end == start;
+                if alike && self.spans[first_span..].iter().all(|span| matches!(span, Span::Buffered { .. }))
+                {
+                    same_bytes = Some(bytes);
+                }
             }
             self.requests.push(Prepared {
-                joins_next: false,
+                following: Following::Anything,
                 spans: first_span..self.spans.len(),
                 keys: first_key..self.keys.len(),
                 resolved,
@@ -120,8 +152,62 @@ impl Batch {
                     shards.prefetch_entry(key.hash);
                 }
             }
+            if has_collections {
+                self.prefetch_elements(shards, buf, large);
+            }
         }
         found
+    }
+
+    /// Prepares the next request if it repeats the last one, which has `bytes` bytes, all of them in the buffer, and
+    /// one key.
+    #[inline]
+    fn repeat(&mut self, buf: &[u8], bytes: usize) -> bool {
+        let (Some(last), Some(&key)) = (self.requests.last_mut(), self.keys.last()) else { return false };
+        let end = last.end + bytes;
+        if end > buf.len() || buf[last.end - bytes..last.end] != buf[last.end..end] {
+            return false;
+        }
+        last.following = Following::SameRequest;
+        let Prepared { ref spans, resolved, .. } = *last;
+        let spans = spans.clone();
+        for at in spans.clone() {
+            if let Span::Buffered { start, len } = self.spans[at] {
+                self.spans.push(Span::Buffered { start: start + bytes as u32, len });
+            }
+        }
+        self.keys.push(key.repeated(bytes));
+        let (spans, keys) = (spans.end..self.spans.len(), self.keys.len() - 1..self.keys.len());
+        self.requests.push(Prepared { following: Following::Anything, spans, keys, resolved, end });
+        true
+    }
+
+    /// Asks the processor for the large collections that requests name, then step by step for the element that
+    /// is named behind the key.
+    fn prefetch_elements(&self, shards: &Shards, buf: &[u8], large: &[Bytes]) {
+        let mut elements: SmallVec<[(KeyHash, &[u8]); MAX_REQUESTS]> = SmallVec::new();
+        let mut before = None;
+        for prepared in self.requests.iter().filter(|prepared| prepared.keys.len() == 1) {
+            let Resolved::Command(Entry { single_key: Some(key_at), .. }) = prepared.resolved else {
+                continue;
+            };
+            let request = Request::new(buf, large, &self.spans[prepared.spans.clone()]);
+            if !is_collection(prepared.resolved) || key_at + 1 >= request.len() {
+                continue;
+            }
+            let hash = self.keys[prepared.keys.start].hash;
+            let is_large = match before {
+                Some((other, is_large)) if other == hash => is_large,
+                _ => shards.prefetch_object(hash),
+            };
+            before = Some((hash, is_large));
+            if is_large {
+                elements.push((hash, request.get(key_at + 1)));
+            }
+        }
+        for step in Step::ALL {
+            elements.iter().for_each(|(hash, element)| shards.prefetch_element(*hash, element, step));
+        }
     }
 
     pub fn len(&self) -> usize {
@@ -137,9 +223,9 @@ impl Batch {
         self.requests.is_empty()
     }
 
-    /// Whether the request after number `index` wants the lock of the same one shard, in the same mode.
-    pub fn joins_next(&self, index: usize) -> bool {
-        self.requests[index].joins_next
+    /// What is known of the request after number `index`.
+    pub fn following(&self, index: usize) -> Following {
+        self.requests[index].following
     }
 
     /// Where request number `index` ends in the buffer.

@@ -14,7 +14,7 @@ use super::output::{self, Output};
 use super::settings::Settings;
 use super::stream::Stream;
 use super::worker::{READ_BYTES, Scratch, Worker};
-use crate::command::dispatch::{self, Dispatcher, Flow};
+use crate::command::dispatch::{self, Dispatcher, Flow, Following};
 use crate::command::errors::Error;
 use crate::keyspace::unix_ms;
 use crate::memory;
@@ -404,8 +404,8 @@ impl Connection {
             let mut dispatcher = Dispatcher::new(server, worker.id, &worker.clock, now_ms);
             for index in 0..batch.len() {
                 let (request, resolved, keys) = batch.get(index, buf, large);
-                let joins_next = batch.joins_next(index);
-                let flow = dispatcher.run(&mut self.session, out, request, resolved, keys, joins_next);
+                let following = batch.following(index);
+                let flow = dispatcher.run(&mut self.session, out, request, resolved, keys, following);
                 if let Flow::Paused { is_write } = flow {
                     let args = request.iter().map(Bytes::copy_from_slice).collect();
                     self.deferred = Some(Deferred { args, is_write });
@@ -514,7 +514,14 @@ impl Connection {
         let mut keys = Vec::new();
         dispatch::hash_keys(&worker.server, resolved, request, &mut keys);
         let mut dispatcher = Dispatcher::new(&worker.server, worker.id, &worker.clock, unix_ms());
-        match dispatcher.run(&mut self.session, &mut scratch.out, request, resolved, &keys, false) {
+        match dispatcher.run(
+            &mut self.session,
+            &mut scratch.out,
+            request,
+            resolved,
+            &keys,
+            Following::Anything,
+        ) {
             Flow::Paused { .. } => {
                 let is_write = deferred.is_write;
                 self.deferred = Some(deferred);

@@ -19,7 +19,8 @@ pub fn start(id: usize, server: Arc<Server>) -> std::io::Result<JoinHandle<()>> 
         let totals = server.counters.reaper(id);
         server.keyspace.expire_forever(id, |round| {
             totals.expired_keys.add(round.expired);
-            totals.dirty.add(round.expired);
+            totals.expired_subkeys.add(round.fields);
+            totals.dirty.add(round.expired + round.fields);
             totals.expire_nanos.add(round.took.as_nanos() as u64);
             memory::publish();
         });

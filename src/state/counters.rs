@@ -68,6 +68,8 @@ totals! {
     keyspace_hits,
     keyspace_misses,
     expired_keys,
+    /// Fields of hashes.
+    expired_subkeys,
     /// Keys that a command found expired before the wheel had reached them.
     expired_lazily,
     /// Changes to the data set.
@@ -102,14 +104,14 @@ pub struct CommandCounts {
 }
 
 impl CommandCounts {
-    /// Counts one finished call. Only the owning worker may call this.
+    /// Counts `calls` that are finished and took `nanos` each. Only the owning worker may call this.
     #[inline]
-    pub fn record(&self, nanos: u64, failed: bool, histogram: bool) {
-        self.calls.add(1);
-        self.nanos.add(nanos);
-        self.failed.add(failed as u64);
+    pub fn record(&self, calls: u64, nanos: u64, failed: u64, histogram: bool) {
+        self.calls.add(calls);
+        self.nanos.add(nanos * calls);
+        self.failed.add(failed);
         if histogram {
-            self.histogram.get_or_init(Box::default).record(nanos);
+            self.histogram.get_or_init(Box::default).record(nanos, calls);
         }
     }
 }

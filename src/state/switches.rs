@@ -1,4 +1,4 @@
-//! What DEBUG switches for the tests of housekeeping.
+//! What DEBUG and PFDEBUG switch for tests.
 
 use std::sync::atomic::{AtomicBool, AtomicI64};
 
@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64};
 pub const REPLY_PEAK_RESET_MS: i64 = 5000;
 
 pub struct Switches {
+    /// HyperLogLogs are merged with the processor's vectors, if it has any.
+    pub hyperloglog_vectors: AtomicBool,
     /// Nothing is done periodically.
     pub cron_paused: AtomicBool,
     /// Reply buffers follow the size of the replies.
@@ -18,6 +20,7 @@ pub struct Switches {
 impl Default for Switches {
     fn default() -> Switches {
         Switches {
+            hyperloglog_vectors: AtomicBool::new(true),
             cron_paused: AtomicBool::new(false),
             reply_resizing: AtomicBool::new(true),
             reply_peak_reset_ms: AtomicI64::new(REPLY_PEAK_RESET_MS),

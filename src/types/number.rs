@@ -48,22 +48,42 @@ pub fn digits(value: i64) -> usize {
 /// `infinity` in any case, all with an optional sign, and nothing before or after. Not a number, numbers too
 /// large for a double, and numbers other than zero that would become zero are refused.
 pub fn parse_f64(text: &[u8]) -> Option<f64> {
+    let (value, fits) = read_f64(text)?;
+    fits.then_some(value)
+}
+
+/// Reads a double as C's `strtod` does, which is what Redis does with the ends of a range of scores: as
+/// [`parse_f64`], but nothing at all is a zero, blanks may stand in front, a zero byte ends the text, and what
+/// is too large or too small for a double becomes infinity or zero.
+pub fn parse_f64_loosely(text: &[u8]) -> Option<f64> {
+    let text = &text[..memchr::memchr(0, text).unwrap_or(text.len())];
+    if text.is_empty() {
+        return Some(0.0);
+    }
+    let blanks = text.iter().take_while(|byte| matches!(byte, b' ' | b'\t'..=b'\r')).count();
+    read_f64(&text[blanks..]).map(|(value, _)| value)
+}
+
+/// A double with a sign, and whether it is within the range of doubles.
+fn read_f64(text: &[u8]) -> Option<(f64, bool)> {
     let (negative, unsigned) = match text {
         [b'-', rest @ ..] => (true, rest),
         [b'+', rest @ ..] => (false, rest),
         _ => (false, text),
     };
-    let magnitude = if unsigned.eq_ignore_ascii_case(b"inf") || unsigned.eq_ignore_ascii_case(b"infinity") {
-        f64::INFINITY
-    } else if matches!(unsigned, [b'0', b'x' | b'X', ..]) {
-        let float = parse_hex_float(unsigned)?;
-        in_range(f64_from_binary(float.significand, float.exponent), float.significand != 0)?
-    } else {
-        let significant = check_decimal(unsigned)?;
-        let value: f64 = std::str::from_utf8(unsigned).ok()?.parse().ok()?;
-        in_range(value, significant)?
-    };
-    Some(if negative { -magnitude } else { magnitude })
+    let (magnitude, fits) =
+        if unsigned.eq_ignore_ascii_case(b"inf") || unsigned.eq_ignore_ascii_case(b"infinity") {
+            (f64::INFINITY, true)
+        } else if matches!(unsigned, [b'0', b'x' | b'X', ..]) {
+            let float = parse_hex_float(unsigned)?;
+            let value = f64_from_binary(float.significand, float.exponent);
+            (value, is_in_range(value, float.significand != 0))
+        } else {
+            let significant = check_decimal(unsigned)?;
+            let value: f64 = std::str::from_utf8(unsigned).ok()?.parse().ok()?;
+            (value, is_in_range(value, significant))
+        };
+    Some((if negative { -magnitude } else { magnitude }, fits))
 }
 
 /// Whether a decimal float's significand has a digit other than zero; `None` if it is no decimal float.
@@ -86,9 +106,9 @@ pub(super) fn check_decimal(text: &[u8]) -> Option<bool> {
     (digits > 0 && points < 2).then_some(significant)
 }
 
-/// Refuses overflow, and underflow of what is `significant`.
-fn in_range(value: f64, significant: bool) -> Option<f64> {
-    (value.is_finite() && (value != 0.0 || !significant)).then_some(value)
+/// Neither overflow, nor underflow of what is `significant`.
+fn is_in_range(value: f64, significant: bool) -> bool {
+    value.is_finite() && (value != 0.0 || !significant)
 }
 
 /// The double nearest to `significand * 2^exponent`.
@@ -110,12 +130,19 @@ fn f64_from_binary(significand: u128, exponent: i64) -> f64 {
     f64::from_bits((biased << 52) + rounded)
 }
 
+/// Largest magnitude that is printed, and kept in small collections, by way of an integer.
+const INTEGER_LIMIT: f64 = (1_u64 << 62) as f64;
+
+/// The integer that a double is, if it is one of at most 2^62. (Of a negative zero nothing is left but the zero.)
+#[inline]
+pub fn exact_integer(value: f64) -> Option<i64> {
+    (value.abs() <= INTEGER_LIMIT && value as i64 as f64 == value).then_some(value as i64)
+}
+
 /// Appends a double as replies show it: integers up to 2^62 with all their digits, anything else in the
 /// shortest form Grisu2 finds, with an exponent where plain notation would need
 /// more than seven zeros at the end or some six after the point; `inf`, `-inf`, `nan`.
 pub fn write_f64(out: &mut Vec<u8>, value: f64) {
-    /// Largest magnitude printed by way of an integer.
-    const INTEGER_LIMIT: f64 = (1u64 << 62) as f64;
     if value.is_nan() {
         return out.extend_from_slice(b"nan");
     }
@@ -125,10 +152,48 @@ pub fn write_f64(out: &mut Vec<u8>, value: f64) {
     let magnitude = value.abs();
     if magnitude.is_infinite() {
         out.extend_from_slice(b"inf");
-    } else if magnitude <= INTEGER_LIMIT && magnitude.fract() == 0.0 {
-        write_i64(out, magnitude as i64);
+    } else if let Some(n) = exact_integer(magnitude) {
+        write_i64(out, n);
     } else {
         write_shortest(out, magnitude);
+    }
+}
+
+/// Appends a double as C's `printf` does with `%.17g`: 17 significant digits without zeros at the end.
+pub fn write_f64_17(out: &mut Vec<u8>, value: f64) {
+    if value == 0.0 || !value.is_finite() {
+        return write_f64(out, value);
+    }
+    let text = format!("{value:.16e}");
+    let (mantissa, exponent) = text.split_once('e').expect("scientific notation has an exponent");
+    let exponent: i32 = exponent.parse().expect("an exponent is an integer");
+    let unsigned = mantissa.trim_start_matches('-');
+    let digits: Vec<u8> = unsigned.trim_end_matches('0').bytes().filter(u8::is_ascii_digit).collect();
+    if value < 0.0 {
+        out.push(b'-');
+    }
+    let (whole, fraction) = match exponent {
+        0..17 => digits.split_at(digits.len().min(exponent as usize + 1)),
+        -4..0 => (b"0".as_slice(), digits.as_slice()),
+        _ => digits.split_at(1),
+    };
+    out.extend_from_slice(whole);
+    if let 0..17 = exponent {
+        out.resize(out.len() + (exponent as usize + 1 - whole.len()), b'0');
+    }
+    if !fraction.is_empty() {
+        out.push(b'.');
+        if let -4..0 = exponent {
+            out.resize(out.len() + (-1 - exponent) as usize, b'0');
+        }
+        out.extend_from_slice(fraction);
+    }
+    if !(-4..17).contains(&exponent) {
+        out.extend_from_slice(if exponent < 0 { b"e-" } else { b"e+" });
+        if exponent.abs() < 10 {
+            out.push(b'0');
+        }
+        write_i64(out, i64::from(exponent.abs()));
     }
 }
 
@@ -304,8 +369,68 @@ mod tests {
         }
     }
 
+    #[test]
+    fn ends_of_ranges_are_read_loosely() {
+        for (text, value) in [
+            ("", Some(0.0)),
+            ("\0", Some(0.0)),
+            (" 1", Some(1.0)),
+            ("\t\r\n-2.5", Some(-2.5)),
+            ("1\0x", Some(1.0)),
+            ("1e400", Some(f64::INFINITY)),
+            ("-1e400", Some(f64::NEG_INFINITY)),
+            ("1e-400", Some(0.0)),
+            ("0x10", Some(16.0)),
+            ("inf", Some(f64::INFINITY)),
+            (" ", None),
+            ("1 ", None),
+            ("nan", None),
+            ("x", None),
+            ("(1", None),
+        ] {
+            assert_eq!(parse_f64_loosely(text.as_bytes()), value, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn seventeen_digits() {
+        for (value, text) in [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (1.0, "1"),
+            (-3.5, "-3.5"),
+            (0.1, "0.10000000000000001"),
+            (0.0001, "0.0001"),
+            (0.00012, "0.00012"),
+            (0.00001, "1.0000000000000001e-05"),
+            (100.0, "100"),
+            (1e16, "10000000000000000"),
+            (1e17, "1e+17"),
+            (123456789012345680.0, "1.2345678901234568e+17"),
+            (12345678901234568.0, "12345678901234568"),
+            (1.5e300, "1.5000000000000001e+300"),
+            (2f64.powi(-20), "9.5367431640625e-07"),
+            (5e-324, "4.9406564584124654e-324"),
+            (f64::INFINITY, "inf"),
+            (f64::NEG_INFINITY, "-inf"),
+        ] {
+            let mut out = Vec::new();
+            write_f64_17(&mut out, value);
+            assert_eq!(String::from_utf8(out).unwrap(), text);
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
+        #[test]
+        fn seventeen_digits_round_trip(bits: u64) {
+            let value = f64::from_bits(bits);
+            prop_assume!(!value.is_nan());
+            let mut out = Vec::new();
+            write_f64_17(&mut out, value);
+            prop_assert_eq!(parse_f64(&out).map(f64::to_bits), Some(bits));
+        }
+
         #[test]
         fn integers_round_trip(value: i64) {
             let mut out = Vec::new();

@@ -16,6 +16,7 @@
 //! read do not trust the bytes: what is damaged ends the walk, and [`validate`] tells.
 
 use crate::types::number;
+use smallvec::{SmallVec, smallvec};
 
 /// Bytes before the first item.
 pub const HEADER_BYTES: usize = 2;
@@ -23,8 +24,11 @@ pub const HEADER_BYTES: usize = 2;
 /// A count that does not fit the header is kept as this, and found out by walking.
 pub const MAX_COUNT: usize = u16::MAX as usize;
 
-const STRING_6: u8 = 0x80;
-const INT_13: u8 = 0xC0;
+/// The marks of strings whose length stands in the mark itself, up to [`INT_13`].
+pub(super) const STRING_6: u8 = 0x80;
+/// The longest of these strings.
+pub(super) const MAX_STRING_6_BYTES: usize = 63;
+pub(super) const INT_13: u8 = 0xC0;
 const STRING_12: u8 = 0xE0;
 const STRING_32: u8 = 0xF0;
 const INT_16: u8 = 0xF1;
@@ -33,7 +37,7 @@ const INT_32: u8 = 0xF3;
 const INT_64: u8 = 0xF4;
 
 /// One item.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Item<'a> {
     Int(i64),
     Text(&'a [u8]),
@@ -45,6 +49,13 @@ pub trait Buffer {
 
     /// Replaces `removed` bytes at `at` by others.
     fn splice(&mut self, at: usize, removed: usize, inserted: &[u8]);
+
+    /// Replaces `removed` bytes at `at` by `len` others, which `write` puts into their place.
+    fn splice_with(&mut self, at: usize, removed: usize, len: usize, write: impl FnOnce(&mut [u8])) {
+        let mut inserted: SmallVec<[u8; 128]> = smallvec![0; len];
+        write(&mut inserted);
+        self.splice(at, removed, &inserted);
+    }
 
     /// Writes over bytes at `at`.
     fn overwrite(&mut self, at: usize, bytes: &[u8]) {
@@ -58,12 +69,27 @@ impl Buffer for Vec<u8> {
     }
 
     fn splice(&mut self, at: usize, removed: usize, inserted: &[u8]) {
-        Vec::splice(self, at..at + removed, inserted.iter().copied());
+        open(self, at, removed, inserted.len()).copy_from_slice(inserted);
+    }
+
+    fn splice_with(&mut self, at: usize, removed: usize, len: usize, write: impl FnOnce(&mut [u8])) {
+        write(open(self, at, removed, len));
     }
 
     fn overwrite(&mut self, at: usize, bytes: &[u8]) {
         self[at..at + bytes.len()].copy_from_slice(bytes);
     }
+}
+
+/// Makes `len` bytes of the `removed` bytes at `at`; what they hold is for the caller to write.
+pub fn open(bytes: &mut Vec<u8>, at: usize, removed: usize, len: usize) -> &mut [u8] {
+    let old = bytes.len();
+    if len > removed {
+        bytes.resize(old + len - removed, 0);
+    }
+    bytes.copy_within(at + removed..old, at + len);
+    bytes.truncate(old - removed + len);
+    &mut bytes[at..at + len]
 }
 
 impl<'a> Item<'a> {
@@ -86,57 +112,107 @@ impl<'a> Item<'a> {
         self.with(<[u8]>::to_vec)
     }
 
+    /// Bytes of the encoded item without the length behind it.
+    #[inline]
+    fn body_bytes(self) -> usize {
+        match self {
+            Item::Int(0..=127) => 1,
+            Item::Int(-4096..=4095) => 2,
+            Item::Int(n) => 1 + int_form(n).1,
+            Item::Text(text) => text_head_bytes(text.len()) + text.len(),
+        }
+    }
+
+    /// Bytes of the encoded item, with its length behind it.
+    #[inline]
+    pub fn encoded_bytes(self) -> usize {
+        let body = self.body_bytes();
+        body + length_back_bytes(body)
+    }
+
+    /// Writes the encoded item, with its length behind it, over all of `out`, which has
+    /// [`Item::encoded_bytes`]. A text is shorter than 4 GiB.
+    #[inline]
+    pub fn write(self, out: &mut [u8]) {
+        let body = match self {
+            Item::Int(n @ 0..=127) => {
+                out[0] = n as u8;
+                1
+            }
+            Item::Int(n @ -4096..=4095) => {
+                let bits = n as u16 & 0x1FFF;
+                out[0] = INT_13 | (bits >> 8) as u8;
+                out[1] = bits as u8;
+                2
+            }
+            Item::Int(n) => {
+                let (mark, len) = int_form(n);
+                out[0] = mark;
+                out[1..=len].copy_from_slice(&n.to_le_bytes()[..len]);
+                1 + len
+            }
+            Item::Text(text) => {
+                let head = text_head_bytes(text.len());
+                match text.len() {
+                    len @ 0..64 => out[0] = STRING_6 | len as u8,
+                    len @ 64..4096 => {
+                        out[0] = STRING_12 | (len >> 8) as u8;
+                        out[1] = len as u8;
+                    }
+                    len => {
+                        debug_assert!(u32::try_from(len).is_ok());
+                        out[0] = STRING_32;
+                        out[1..5].copy_from_slice(&(len as u32).to_le_bytes());
+                    }
+                }
+                out[head..head + text.len()].copy_from_slice(text);
+                head + text.len()
+            }
+        };
+        write_length_back(body, &mut out[body..]);
+    }
+
     /// Appends the encoded item, with its length behind it.
     pub fn encode(self, out: &mut Vec<u8>) {
         let start = out.len();
-        match self {
-            Item::Int(n) => encode_int(n, out),
-            Item::Text(text) => {
-                match text.len() {
-                    len @ 0..64 => out.push(STRING_6 | len as u8),
-                    len @ 64..4096 => out.extend_from_slice(&[STRING_12 | (len >> 8) as u8, len as u8]),
-                    len => {
-                        out.push(STRING_32);
-                        out.extend_from_slice(&(len as u32).to_le_bytes());
-                    }
-                }
-                out.extend_from_slice(text);
-            }
-        }
-        encode_length_back(out.len() - start, out);
+        out.resize(start + self.encoded_bytes(), 0);
+        self.write(&mut out[start..]);
     }
 }
 
-fn encode_int(n: i64, out: &mut Vec<u8>) {
+/// Bytes before the text of a string of `len` bytes.
+#[inline]
+fn text_head_bytes(len: usize) -> usize {
+    match len {
+        0..64 => 1,
+        64..4096 => 2,
+        _ => 5,
+    }
+}
+
+/// The mark of an integer that does not fit 13 bits, and how many bytes follow it.
+#[inline]
+fn int_form(n: i64) -> (u8, usize) {
     match n {
-        0..=127 => out.push(n as u8),
-        -4096..=4095 => {
-            let bits = n as u16 & 0x1FFF;
-            out.extend_from_slice(&[INT_13 | (bits >> 8) as u8, bits as u8]);
-        }
-        _ => {
-            let (mark, len) = match n {
-                -0x8000..=0x7FFF => (INT_16, 2),
-                -0x80_0000..=0x7F_FFFF => (INT_24, 3),
-                -0x8000_0000..=0x7FFF_FFFF => (INT_32, 4),
-                _ => (INT_64, 8),
-            };
-            out.push(mark);
-            out.extend_from_slice(&n.to_le_bytes()[..len]);
-        }
+        -0x8000..=0x7FFF => (INT_16, 2),
+        -0x80_0000..=0x7F_FFFF => (INT_24, 3),
+        -0x8000_0000..=0x7FFF_FFFF => (INT_32, 4),
+        _ => (INT_64, 8),
     }
 }
 
 /// Seven bits a byte, the highest first; all bytes but the first have their top bit set, for who reads backwards.
-fn encode_length_back(len: usize, out: &mut Vec<u8>) {
-    let bytes = length_back_bytes(len);
-    for at in (0..bytes).rev() {
-        let mark = if at + 1 == bytes { 0 } else { 0x80 };
-        out.push((len >> (7 * at)) as u8 & 0x7F | mark);
+#[inline]
+fn write_length_back(len: usize, out: &mut [u8]) {
+    let (first, rest) = out.split_at_mut(1);
+    first[0] = (len >> (7 * rest.len())) as u8 & 0x7F;
+    for (at, byte) in rest.iter_mut().rev().enumerate() {
+        *byte = (len >> (7 * at)) as u8 | 0x80;
     }
 }
 
 /// Bytes that the length behind an item of `len` bytes takes. (The limits are listpack's, odd as they are.)
+#[inline]
 fn length_back_bytes(len: usize) -> usize {
     match len {
         0..=127 => 1,
@@ -193,12 +269,18 @@ pub fn before(bytes: &[u8], at: usize) -> Option<usize> {
     if at <= HEADER_BYTES {
         return None;
     }
+    ending_at(bytes, at).filter(|start| *start >= HEADER_BYTES)
+}
+
+/// The offset of the item that ends at `at`, whatever stands before the first item; `None` where the bytes are
+/// damaged.
+#[inline]
+pub fn ending_at(bytes: &[u8], at: usize) -> Option<usize> {
     let mut len = 0_usize;
     for (digit, &byte) in bytes.get(..at)?.iter().rev().take(5).enumerate() {
         len |= (byte as usize & 0x7F) << (7 * digit);
         if byte & 0x80 == 0 {
-            let start = at.checked_sub(len + length_back_bytes(len))?;
-            return (start >= HEADER_BYTES).then_some(start);
+            return at.checked_sub(len + length_back_bytes(len));
         }
     }
     None
@@ -270,17 +352,25 @@ pub fn find(bytes: &[u8], wanted: Item<'_>, step: usize) -> Option<usize> {
     }
 }
 
-fn set_len(buffer: &mut impl Buffer, count: usize) {
+/// Writes the number of items into the header.
+pub(super) fn set_len(buffer: &mut impl Buffer, count: usize) {
     buffer.overwrite(0, &(count.min(MAX_COUNT) as u16).to_le_bytes());
 }
 
 /// Inserts items before the one at `at` (the length of the bytes is the end).
 pub fn insert(buffer: &mut impl Buffer, at: usize, items: &[Item<'_>]) {
     let count = len(buffer.bytes()) + items.len();
-    let mut encoded = Vec::new();
-    items.iter().for_each(|item| item.encode(&mut encoded));
-    buffer.splice(at, 0, &encoded);
+    let bytes = items.iter().map(|item| item.encoded_bytes()).sum();
+    buffer.splice_with(at, 0, bytes, |out| write_all(items, out));
     set_len(buffer, count);
+}
+
+fn write_all(items: &[Item<'_>], mut out: &mut [u8]) {
+    for item in items {
+        let (place, rest) = out.split_at_mut(item.encoded_bytes());
+        item.write(place);
+        out = rest;
+    }
 }
 
 /// Appends an item.
@@ -291,9 +381,7 @@ pub fn push(buffer: &mut impl Buffer, item: Item<'_>) {
 /// Puts another item in the place of the one at `at`.
 pub fn replace(buffer: &mut impl Buffer, at: usize, item: Item<'_>) {
     let Some((_, next)) = get(buffer.bytes(), at) else { return };
-    let mut encoded = Vec::new();
-    item.encode(&mut encoded);
-    buffer.splice(at, next - at, &encoded);
+    buffer.splice_with(at, next - at, item.encoded_bytes(), |out| item.write(out));
 }
 
 /// Removes `count` items from the one at `at` on, or as many as there are.

@@ -9,7 +9,7 @@ mod rename;
 mod walk;
 
 use super::spec::Command;
-use crate::keyspace::{Entry, Garbage};
+use crate::keyspace::{Entry, Garbage, Object};
 use crate::memory::lazyfree;
 
 pub const COMMANDS: &[Command] = &[
@@ -43,8 +43,9 @@ pub const COMMANDS: &[Command] = &[
 
 /// Frees an entry that was taken out of its table: elsewhere, if that could take long.
 pub fn free_entry(entry: Entry) {
-    if entry.heap_bytes() >= lazyfree::LARGE_FROM_BYTES {
-        lazyfree::drop_later(entry, 1);
+    let objects = entry.object().map_or(1, Object::allocations);
+    if objects >= lazyfree::MANY_FROM_OBJECTS || entry.heap_bytes() >= lazyfree::LARGE_FROM_BYTES {
+        lazyfree::drop_later(entry, objects);
     }
 }
 

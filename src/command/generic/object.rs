@@ -14,6 +14,7 @@ pub const OBJECT: Command = Command {
     group: Group::Generic,
     complexity: "Depends on the subcommand.",
     arity: -2,
+    help: HELP,
     subcommands: &[
         Command {
             name: "encoding",
@@ -46,7 +47,7 @@ pub const OBJECT: Command = Command {
             }),
             ..SUBCOMMAND
         },
-        help::record(Group::Generic, "6.2.0", object_help),
+        help::record(Group::Generic, "6.2.0"),
         Command {
             name: "idletime",
             summary: "Returns the seconds since a key was last used.",
@@ -119,7 +120,3 @@ const HELP: &[&str] = &[
     "REFCOUNT <key>",
     "    The number of references to the value of <key>.",
 ];
-
-fn object_help(call: &mut Call<'_, '_>) -> Result<(), Error> {
-    help::reply(call, HELP)
-}

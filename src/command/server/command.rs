@@ -32,6 +32,7 @@ pub const COMMAND: Command = Command {
     tips: ANY_ORDER,
     reply: "array of command descriptions",
     handler: Some(info),
+    help: HELP,
     subcommands: &[
         Command {
             name: "count",
@@ -74,7 +75,7 @@ pub const COMMAND: Command = Command {
             handler: Some(get_keys_and_flags),
             ..BASE
         },
-        Command { acl: Acl::CONNECTION, ..help::record(Group::Server, "5.0.0", show_help) },
+        Command { acl: Acl::CONNECTION, ..help::record(Group::Server, "5.0.0") },
         Command {
             name: "info",
             summary: "Describes commands: arity, flags, key positions, ACL categories.",
@@ -241,24 +242,20 @@ fn inner_keys<'a>(call: &Call<'a, '_>) -> Result<Vec<(&'a [u8], KeyFlags)>, Erro
     Ok(found.into_iter().map(|key| (request.get(key.position), key.flags)).collect())
 }
 
-fn show_help(call: &mut Call<'_, '_>) -> Result<(), Error> {
-    help::reply(
-        call,
-        &[
-            "(no subcommand)",
-            "    Describe all commands.",
-            "COUNT",
-            "    Return the number of commands.",
-            "LIST [FILTERBY (MODULE <module-name>|ACLCAT <category>|PATTERN <pattern>)]",
-            "    List the names of commands, all or those that pass a filter.",
-            "INFO [<command-name> ...]",
-            "    Describe the named commands, or all.",
-            "DOCS [<command-name> ...]",
-            "    Document the named commands, or all.",
-            "GETKEYS <full-command>",
-            "    List the keys in a full command.",
-            "GETKEYSANDFLAGS <full-command>",
-            "    List the keys in a full command with the flags of their use.",
-        ],
-    )
-}
+/// HELP.
+const HELP: &[&str] = &[
+    "(no subcommand)",
+    "    Describe all commands.",
+    "COUNT",
+    "    Return the number of commands.",
+    "LIST [FILTERBY (MODULE <module-name>|ACLCAT <category>|PATTERN <pattern>)]",
+    "    List the names of commands, all or those that pass a filter.",
+    "INFO [<command-name> ...]",
+    "    Describe the named commands, or all.",
+    "DOCS [<command-name> ...]",
+    "    Document the named commands, or all.",
+    "GETKEYS <full-command>",
+    "    List the keys in a full command.",
+    "GETKEYSANDFLAGS <full-command>",
+    "    List the keys in a full command with the flags of their use.",
+];

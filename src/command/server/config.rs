@@ -32,6 +32,7 @@ pub const CONFIG: Command = Command {
     group: Group::Server,
     complexity: "Depends on the subcommand.",
     arity: -2,
+    help: HELP,
     subcommands: &[
         Command {
             name: "get",
@@ -44,7 +45,7 @@ pub const CONFIG: Command = Command {
             handler: Some(get),
             ..BASE
         },
-        help::record(Group::Server, "5.0.0", show_help),
+        help::record(Group::Server, "5.0.0"),
         Command {
             name: "resetstat",
             summary: "Starts all statistics again.",
@@ -149,7 +150,3 @@ const HELP: &[&str] = &[
     "REWRITE",
     "    Bring the configuration file up to date.",
 ];
-
-fn show_help(call: &mut Call<'_, '_>) -> Result<(), Error> {
-    help::reply(call, HELP)
-}

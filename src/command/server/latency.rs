@@ -27,6 +27,7 @@ pub const LATENCY: Command = Command {
     group: Group::Server,
     complexity: "Depends on the subcommand.",
     arity: -2,
+    help: HELP,
     subcommands: &[
         Command {
             name: "doctor",
@@ -44,7 +45,7 @@ pub const LATENCY: Command = Command {
             handler: Some(graph),
             ..BASE
         },
-        help::record(Group::Server, "2.8.13", show_help),
+        help::record(Group::Server, "2.8.13"),
         Command {
             name: "histogram",
             summary: "Returns how the latencies of commands are distributed.",
@@ -188,7 +189,3 @@ const HELP: &[&str] = &[
     "RESET [<event> ...]",
     "    Forget the latencies of these events (default: all).",
 ];
-
-fn show_help(call: &mut Call<'_, '_>) -> Result<(), Error> {
-    help::reply(call, HELP)
-}

@@ -29,6 +29,7 @@ pub const MEMORY: Command = Command {
     group: Group::Server,
     complexity: "Depends on the subcommand.",
     arity: -2,
+    help: HELP,
     subcommands: &[
         Command {
             name: "doctor",
@@ -37,7 +38,7 @@ pub const MEMORY: Command = Command {
             handler: Some(doctor),
             ..BASE
         },
-        help::record(Group::Server, "4.0.0", show_help),
+        help::record(Group::Server, "4.0.0"),
         Command {
             name: "malloc-stats",
             summary: "Returns the allocator's own statistics.",
@@ -260,10 +261,6 @@ const HELP: &[&str] = &[
     "    Bytes that <key> takes, with its value. <count> elements of a nested value are looked at",
     "    (default: 5, 0: all).",
 ];
-
-fn show_help(call: &mut Call<'_, '_>) -> Result<(), Error> {
-    help::reply(call, HELP)
-}
 
 #[cfg(test)]
 mod tests {

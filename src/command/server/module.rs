@@ -12,8 +12,9 @@ pub const MODULE: Command = Command {
     group: Group::Server,
     complexity: "Depends on the subcommand.",
     arity: -2,
+    help: HELP,
     subcommands: &[
-        help::record(Group::Server, "5.0.0", show_help),
+        help::record(Group::Server, "5.0.0"),
         Command {
             name: "list",
             summary: "Returns the loaded modules.",
@@ -37,6 +38,5 @@ fn list(call: &mut Call<'_, '_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn show_help(call: &mut Call<'_, '_>) -> Result<(), Error> {
-    help::reply(call, &["LIST", "    The loaded modules."])
-}
+/// HELP.
+const HELP: &[&str] = &["LIST", "    The loaded modules."];

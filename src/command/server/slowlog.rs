@@ -25,6 +25,7 @@ pub const SLOWLOG: Command = Command {
     group: Group::Server,
     complexity: "Depends on the subcommand.",
     arity: -2,
+    help: HELP,
     subcommands: &[
         Command {
             name: "get",
@@ -38,7 +39,7 @@ pub const SLOWLOG: Command = Command {
             handler: Some(get),
             ..BASE
         },
-        help::record(Group::Server, "6.2.0", show_help),
+        help::record(Group::Server, "6.2.0"),
         Command {
             name: "len",
             summary: "Returns the number of entries.",
@@ -105,7 +106,3 @@ const HELP: &[&str] = &[
     "RESET",
     "    Forget all entries.",
 ];
-
-fn show_help(call: &mut Call<'_, '_>) -> Result<(), Error> {
-    help::reply(call, HELP)
-}

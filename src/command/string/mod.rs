@@ -71,7 +71,7 @@ fn reply_string(out: &mut Reply, value: StringRef<'_>) {
 
 /// The value of an entry that has to be a string.
 #[inline]
-fn string(entry: &Entry) -> Result<StringRef<'_>, Error> {
+pub fn string(entry: &Entry) -> Result<StringRef<'_>, Error> {
     entry.string().ok_or(Error::WrongType)
 }
 

@@ -7,8 +7,6 @@ mod modes;
 pub mod names;
 mod pause;
 
-use crate::command::call::Call;
-use crate::command::errors::Error;
 use crate::command::help;
 use crate::command::spec::{Arg, Command, Flags, Group, Scope};
 
@@ -37,9 +35,10 @@ pub const CLIENT: Command = Command {
     group: Group::Connection,
     complexity: "Depends on the subcommand.",
     arity: -2,
+    help: HELP,
     subcommands: &[
         names::GETNAME,
-        help::record(Group::Connection, "5.0.0", show_help),
+        help::record(Group::Connection, "5.0.0"),
         names::ID,
         list::INFO,
         kill::KILL,
@@ -104,7 +103,3 @@ const HELP: &[&str] = &[
     "UNPAUSE",
     "    End a pause.",
 ];
-
-fn show_help(call: &mut Call<'_, '_>) -> Result<(), Error> {
-    help::reply(call, HELP)
-}

@@ -169,7 +169,8 @@ fn table_statistics(call: &mut Call<'_, '_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Lists are not part of this version, so nothing is set; a size that Redis refuses is refused.
+/// Which elements of a list are too large for a block follows from `list-max-listpack-size` alone, so nothing is
+/// set; a size that Redis refuses is refused.
 fn packed_threshold(call: &mut Call<'_, '_>) -> Result<(), Error> {
     const LIMIT_BYTES: u64 = 4 << 30;
     let text = String::from_utf8_lossy(call.args.take()?).to_ascii_lowercase();

@@ -23,7 +23,7 @@ pub fn stats(text: &mut Text, server: &Server, _now_ms: i64) {
     text.field("instantaneous_output_repl_kbps", kilobytes(0));
     text.field("rejected_connections", server.clients.rejected());
     text.fields(&[("sync_full", 0), ("sync_partial_ok", 0), ("sync_partial_err", 0)]);
-    text.field("expired_subkeys", 0);
+    text.field("expired_subkeys", totals.expired_subkeys);
     text.field("expired_keys", totals.expired_keys);
     // Every key is removed when its time has come: none is ever found to be stale by sampling.
     text.field("expired_stale_perc", "0.00");

@@ -65,8 +65,8 @@ pub fn keyspace(text: &mut Text, server: &Server, now_ms: i64) {
             counts.deadline_sum.checked_div(counts.deadlines as i128).unwrap_or(now_ms as i128);
         let mean_ttl_ms = (mean_deadline_ms - now_ms as i128).max(0);
         text.line(format_args!(
-            "db{db}:keys={},expires={},avg_ttl={mean_ttl_ms}",
-            counts.keys, counts.deadlines
+            "db{db}:keys={},expires={},avg_ttl={mean_ttl_ms},subexpiry={}",
+            counts.keys, counts.deadlines, counts.timed_hashes
         ));
     }
 }

@@ -1,0 +1,65 @@
+//! What the keyspace knows of hashes: that their fields expire, and how those that have are removed.
+//!
+//! An entry whose fields have deadlines stands in its shard's wheel for the earliest of them, as one with a deadline
+//! of its own does for that (see [`shard`](super::shard)). Knows nothing of commands.
+
+use super::entry::{Entry, Kind, Object};
+use crate::types::packed::Buffer;
+use crate::types::packed_hash;
+
+/// An entry that is kept in one piece, as a buffer for [`packed`](crate::types::packed).
+pub struct PackedEntry<'a>(pub &'a mut Entry);
+
+impl Buffer for PackedEntry<'_> {
+    fn bytes(&self) -> &[u8] {
+        self.0.packed().unwrap_or_default()
+    }
+
+    fn splice(&mut self, at: usize, removed: usize, inserted: &[u8]) {
+        self.0.splice_packed(at, removed, inserted);
+    }
+
+    fn overwrite(&mut self, at: usize, bytes: &[u8]) {
+        if let Some(all) = self.0.packed_mut() {
+            all[at..at + bytes.len()].copy_from_slice(bytes);
+        }
+    }
+}
+
+impl Entry {
+    /// The earliest deadline of a field (Unix milliseconds), if the value is a hash that has any.
+    #[inline]
+    pub fn field_deadline(&self) -> Option<i64> {
+        match self.kind() {
+            Kind::TimedPackedHash => self.packed().and_then(packed_hash::earliest),
+            Kind::Hash => match self.object() {
+                Some(Object::Hash(hash)) => hash.earliest(),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Removes up to `limit` fields whose deadline has passed, and returns how many.
+    pub fn remove_due_fields(&mut self, now_ms: i64, limit: usize) -> usize {
+        match self.kind() {
+            Kind::TimedPackedHash => packed_hash::remove_due(&mut PackedEntry(self), now_ms, limit),
+            Kind::Hash => match self.object_mut() {
+                Some(Object::Hash(hash)) => hash.remove_due(now_ms, limit),
+                _ => 0,
+            },
+            _ => 0,
+        }
+    }
+
+    /// Whether the value is a hash whose last field is gone.
+    pub fn is_empty_hash(&self) -> bool {
+        match self.kind() {
+            Kind::PackedHash | Kind::TimedPackedHash => {
+                self.packed().is_some_and(|bytes| crate::types::packed::len(bytes) == 0)
+            }
+            Kind::Hash => matches!(self.object(), Some(Object::Hash(hash)) if hash.fields() == 0),
+            _ => false,
+        }
+    }
+}
