@@ -1,15 +1,17 @@
 //! Intsets, the blobs of small sets of integers: bytes of an integer (u32: 2, 4 or 8), number of them (u32),
 //! the integers in ascending order, all little endian.
 
+use crate::types::intset;
+
 const HEADER_BYTES: usize = 8;
-const BROKEN: &str = "broken intset";
+const BROKEN: &str = "Intset integrity check failed";
 
 /// Walks all members. An error is what is wrong with the blob.
 pub fn each(blob: &[u8], mut f: impl FnMut(i64) -> Result<(), &'static str>) -> Result<(), &'static str> {
     let (header, members) = blob.split_at_checked(HEADER_BYTES).ok_or(BROKEN)?;
     let word = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]) as usize;
     let (width, count) = (word(0), word(4));
-    if !matches!(width, 2 | 4 | 8) || members.len() != width * count || count == 0 {
+    if !matches!(width, 2 | 4 | 8) || members.len() != width.saturating_mul(count) || count == 0 {
         return Err(BROKEN);
     }
     let mut before = None;
@@ -29,21 +31,12 @@ pub fn each(blob: &[u8], mut f: impl FnMut(i64) -> Result<(), &'static str>) -> 
     Ok(())
 }
 
-/// The blob of these members, which are in ascending order.
-pub fn from_members(members: &[i64]) -> Vec<u8> {
-    let fits = |low: i64, high: i64| members.iter().all(|n| (low..=high).contains(n));
-    let width = if fits(i16::MIN.into(), i16::MAX.into()) {
-        2
-    } else if fits(i32::MIN.into(), i32::MAX.into()) {
-        4
-    } else {
-        8
-    };
-    let mut blob = Vec::with_capacity(HEADER_BYTES + members.len() * width);
-    blob.extend_from_slice(&(width as u32).to_le_bytes());
-    blob.extend_from_slice(&(members.len() as u32).to_le_bytes());
-    for member in members {
-        blob.extend_from_slice(&member.to_le_bytes()[..width]);
-    }
+/// The blob of a set of integers in the form of [`intset`].
+pub fn from_set(set: &[u8]) -> Vec<u8> {
+    let members = &set[intset::HEADER_BYTES..];
+    let mut blob = Vec::with_capacity(HEADER_BYTES + members.len());
+    blob.extend_from_slice(&(intset::width(set) as u32).to_le_bytes());
+    blob.extend_from_slice(&(intset::len(set) as u32).to_le_bytes());
+    blob.extend_from_slice(members);
     blob
 }

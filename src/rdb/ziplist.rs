@@ -8,35 +8,39 @@ const HEADER_BYTES: usize = 10;
 const END: u8 = 0xFF;
 const LONG_BEFORE: u8 = 254;
 const UNKNOWN_COUNT: u16 = u16::MAX;
-const BROKEN: &str = "broken ziplist";
 
-/// Walks all items of a blob. An error is what is wrong with it, which nothing is handed out behind.
-pub fn each<'a>(blob: &'a [u8], mut f: impl FnMut(Item<'a>) -> Result<(), &'static str>) -> Result<(), &'static str> {
+/// Walks all items of a blob. An error is that of `f`, or `broken`, before which items were handed out as far as they
+/// were good.
+pub fn each<'a>(
+    blob: &'a [u8],
+    broken: &'static str,
+    mut f: impl FnMut(Item<'a>) -> Result<(), &'static str>,
+) -> Result<(), &'static str> {
     let word = |at: usize| blob.get(at..at + 4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]) as usize);
     let (Some(total), Some(tail), Some(count)) = (word(0), word(4), blob.get(8..HEADER_BYTES)) else {
-        return Err(BROKEN);
+        return Err(broken);
     };
     if total != blob.len() || blob.last() != Some(&END) || blob.len() <= HEADER_BYTES {
-        return Err(BROKEN);
+        return Err(broken);
     }
     let noted = u16::from_le_bytes([count[0], count[1]]);
     let items = &blob[..blob.len() - 1];
     let (mut at, mut before, mut last, mut found) = (HEADER_BYTES, 0, HEADER_BYTES, 0_usize);
     while at < items.len() {
         let (noted_before, body) = match items[at] {
-            LONG_BEFORE => (word(at + 1).ok_or(BROKEN)?, at + 5),
-            END => return Err(BROKEN),
+            LONG_BEFORE => (word(at + 1).ok_or(broken)?, at + 5),
+            END => return Err(broken),
             short => (short as usize, at + 1),
         };
         if noted_before != before {
-            return Err(BROKEN);
+            return Err(broken);
         }
-        let (item, next) = item(items, body).ok_or(BROKEN)?;
+        let (item, next) = item(items, body).ok_or(broken)?;
         f(item)?;
         (before, last, at, found) = (next - at, at, next, found + 1);
     }
     if tail != last || (noted != UNKNOWN_COUNT && noted as usize != found) {
-        return Err(BROKEN);
+        return Err(broken);
     }
     Ok(())
 }

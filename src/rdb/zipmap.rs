@@ -4,7 +4,7 @@
 
 const LONG: u8 = 254;
 const END: u8 = 0xFF;
-const BROKEN: &str = "broken zipmap";
+const BROKEN: &str = "Zipmap integrity check failed";
 
 /// Walks all fields and values. An error is what is wrong with the blob.
 pub fn each(

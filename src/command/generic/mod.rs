@@ -2,6 +2,7 @@
 
 mod database;
 mod delete;
+mod dump;
 mod expire;
 mod inspect;
 mod object;
@@ -16,6 +17,7 @@ pub const COMMANDS: &[Command] = &[
     rename::COPY,
     database::DBSIZE,
     delete::DEL,
+    dump::DUMP,
     inspect::EXISTS,
     expire::EXPIRE,
     expire::EXPIREAT,
@@ -33,6 +35,7 @@ pub const COMMANDS: &[Command] = &[
     walk::RANDOMKEY,
     rename::RENAME,
     rename::RENAMENX,
+    dump::RESTORE,
     walk::SCAN,
     database::SWAPDB,
     inspect::TOUCH,

@@ -1,5 +1,6 @@
 //! Commands on lists.
 
+pub mod build;
 mod edit;
 mod pop;
 mod position;

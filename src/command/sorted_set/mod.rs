@@ -4,6 +4,7 @@
 //! range becomes one of ranks, found in O(log n) steps, before anything is visited.
 
 mod add;
+pub(in crate::command) mod build;
 mod combine;
 mod interval;
 mod pop;
