@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from comparison import connections, expiry, latency, machine, memory, peer, throughput
+from comparison import connections, expiry, latency, machine, memory, peer, throughput, types
 from comparison.context import Context, raise_file_limit
 from comparison.load import Load
 
@@ -29,6 +29,11 @@ SECTIONS = {
     "memory": memory.per_key,
     "connections": connections.idle,
     "expiry": expiry.burst,
+    "types-p64": types.requests,
+    "types-ranges": types.ranges,
+    "types-big": types.one_big,
+    "types-bits": types.bits,
+    "types-memory": types.memory,
 }
 
 

@@ -57,7 +57,12 @@ RANGES = (
 ONE_BIG = (
     Row("ZADD", "ZADD z __rand__ m:__rand__", _each("ZADD z __rand__ m:__seq__", MANY), MANY),
     Row("ZRANK", "ZRANK z m:__rand__", _each("ZADD z __rand__ m:__seq__", MANY), MANY),
-    Row("ZRANGE 10", "ZRANGE z __rand__ __rand__ BYSCORE LIMIT 0 10", _each("ZADD z __rand__ m:__seq__", MANY), MANY),
+    Row("ZRANGE 10", "ZRANGE z __rand__ +inf BYSCORE LIMIT 0 10", _each("ZADD z __rand__ m:__seq__", MANY), MANY),
+)
+LAST_BIT = 100 * 1024 * 1024 * 8 - 1
+BITS = (
+    Row("BITCOUNT", "BITCOUNT a", ((f"SETBIT a {LAST_BIT} 1", 1),)),
+    Row("BITOP AND", "BITOP AND c a b", ((f"SETBIT a {LAST_BIT} 1", 1), (f"SETBIT b {LAST_BIT} 1", 1))),
 )
 
 
@@ -72,6 +77,10 @@ def ranges(context):
 
 def one_big(context):
     return _table(context, "One sorted set of a million, pipeline 16", 16, ONE_BIG, cpu=at_most(0.5, "CPU"))
+
+
+def bits(context):
+    return _table(context, "Bits of 100 MB, pipeline 1", 1, BITS, rate=at_least(1.0))
 
 
 def _table(context, heading, pipeline, rows, rate=None, cpu=None, mean_rate=None, mean_cpu=None):
@@ -114,9 +123,9 @@ def _fill(context, server, row):
 
 
 BYTES = (
-    ("hash of 17-byte fields, 16-byte values", "HSET h f:___seq__ __value__", MANY, at_most(0.80)),
-    ("sorted set of 17-byte members", "ZADD z __seq__ m:___seq__", MANY, at_most(0.65)),
-    ("set of 17-byte members", "SADD s m:___seq__", MANY, at_most(0.90)),
+    ("hash of 17-byte fields, 16-byte values", "HSET h field__seq__ __value__", MANY, at_most(0.80)),
+    ("sorted set of 17-byte members", "ZADD z __seq__ membr__seq__", MANY, at_most(0.65)),
+    ("set of 17-byte members", "SADD s membr__seq__", MANY, at_most(0.90)),
     ("list of 15-byte items", "RPUSH l i:___seq__", MANY, at_most(1.0)),
     ("stream of two small fields", "XADD x * a __seq__ b __seq__", MANY, at_most(1.0)),
     ("hashes of five fields, each", f"HSET h:__seq__ {' '.join(f'field{n} __value__' for n in range(5))}", 200_000, at_most(0.85)),
