@@ -13,7 +13,6 @@ use nuthatch::resp::inline;
 use nuthatch::resp::scan::Limits;
 use nuthatch::types::long_double::LongDouble;
 use nuthatch::types::{glob, lcs, number};
-use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 use rand::Rng;
 use receiver::{scan_cut, scan_whole};

@@ -9,7 +9,7 @@ mod rdb_examples;
 
 use fuzzing::{MAX_INPUT_BYTES, allocated_bytes, fuzz};
 use nuthatch::command::serialize::{Limits, Problem, Saving, load};
-use nuthatch::config::Config;
+use nuthatch::config::{Caller, Config};
 use nuthatch::keyspace::access::Access;
 use nuthatch::keyspace::{Entry, Kind, Object};
 use nuthatch::rdb::payload;
@@ -95,7 +95,7 @@ fn limits() -> [Limits; 2] {
         "list-max-listpack-size",
     ];
     let settings: Vec<(&[u8], &[u8])> = tiny.iter().map(|name| (name.as_bytes(), b"1".as_slice())).collect();
-    small.set_many(&settings).expect("good settings");
+    small.set_many(&settings, Caller::default(), &mut |_| Ok(())).expect("good settings");
     [Limits::of(&usual), Limits::of(&small)]
 }
 

@@ -6,7 +6,6 @@ mod common;
 
 use common::{Client, Process, elements, text};
 use rand::rngs::StdRng;
-use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use std::time::{Duration, Instant};
 
@@ -169,7 +168,7 @@ fn description(client: &mut Client, key: &str, left_out: &[&str]) -> Vec<String>
             flatten(&full, left_out, &mut all);
         }
         "hash" => {
-            let mut names = client.ask(&["HKEYS", key]);
+            let names = client.ask(&["HKEYS", key]);
             let mut names: Vec<Vec<u8>> = elements(&names).expect("a list").into_iter().map(bulk).collect();
             names.sort();
             for name in names.iter().take(40) {
@@ -228,7 +227,7 @@ fn servers() -> (Process, Process) {
 #[test]
 fn values_go_to_redis_and_back() {
     let (ours, theirs) = servers();
-    let (mut ours, mut theirs) = (ours.connect(), theirs.connect());
+    let (mut ours, mut again, mut theirs) = (ours.connect(), ours.connect(), theirs.connect());
     let version = version(&mut theirs);
     let has_deadlines = version >= (7, 4);
     // Times when consumers were active do not go to 7.0; what the tree of Redis is like is its own affair.
@@ -262,7 +261,7 @@ fn values_go_to_redis_and_back() {
         assert_eq!(description(&mut theirs, "b", &left_out), expected, "seed {seed}, in Redis");
         copy(&mut theirs, &mut ours, "b", "c");
         assert_eq!(description(&mut ours, "c", &left_out), expected, "seed {seed}, back from Redis");
-        copy(&mut ours, &mut ours, "c", "d");
+        copy(&mut ours, &mut again, "c", "d");
         assert_eq!(description(&mut ours, "d", &left_out), expected, "seed {seed}, to and fro here");
         let encodings = ["a", "c", "d"].map(|key| text(&ours.ask(&["OBJECT", "ENCODING", key])));
         // Sets in one piece go as plain members, as Redis 7.0 knows no other.

@@ -78,7 +78,10 @@ impl Sink for Contents {
         if !matches!(self, Contents::Set(_)) {
             *self = Contents::Set(BTreeSet::new());
         }
-        matches!(self, Contents::Set(members) if members.insert(member.to_vec()))
+        match self {
+            Contents::Set(members) => members.insert(member.to_vec()),
+            _ => false,
+        }
     }
 
     fn scored(&mut self, member: &[u8], score: f64) -> bool {
@@ -86,7 +89,10 @@ impl Sink for Contents {
             *self = Contents::SortedSet(BTreeMap::new());
         }
         let score = (score + 0.0).to_bits();
-        matches!(self, Contents::SortedSet(members) if members.insert(member.to_vec(), score).is_none())
+        match self {
+            Contents::SortedSet(members) => members.insert(member.to_vec(), score).is_none(),
+            _ => false,
+        }
     }
 
     fn field(&mut self, field: &[u8], value: &[u8], deadline_ms: Option<i64>) -> bool {
@@ -94,7 +100,10 @@ impl Sink for Contents {
             *self = Contents::Hash(BTreeMap::new());
         }
         let value = (value.to_vec(), deadline_ms);
-        matches!(self, Contents::Hash(fields) if fields.insert(field.to_vec(), value).is_none())
+        match self {
+            Contents::Hash(fields) => fields.insert(field.to_vec(), value).is_none(),
+            _ => false,
+        }
     }
 
     fn stream(&mut self, stream: Stream) {

@@ -115,15 +115,24 @@ impl Sink for Builder {
     }
 
     fn member(&mut self, member: &[u8]) -> bool {
-        matches!(self, Builder::Set(set, limits) if set.add(member, *limits))
+        match self {
+            Builder::Set(set, limits) => set.add(member, *limits),
+            _ => false,
+        }
     }
 
     fn scored(&mut self, member: &[u8], score: f64) -> bool {
-        matches!(self, Builder::SortedSet(set) if set.add(member, score))
+        match self {
+            Builder::SortedSet(set) => set.add(member, score),
+            _ => false,
+        }
     }
 
     fn field(&mut self, field: &[u8], value: &[u8], deadline_ms: Option<i64>) -> bool {
-        matches!(self, Builder::Hash(hash) if hash.add(field, value, deadline_ms))
+        match self {
+            Builder::Hash(hash) => hash.add(field, value, deadline_ms),
+            _ => false,
+        }
     }
 
     fn stream(&mut self, stream: Stream) {

@@ -10,6 +10,3 @@ pub mod save;
 
 pub use load::{Limits, Problem, load};
 pub use save::Saving;
-
-#[cfg(test)]
-mod tests;
