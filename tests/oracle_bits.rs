@@ -215,7 +215,12 @@ impl Generator {
         let start = |name: &str, key: Vec<u8>| vec![name.as_bytes().to_vec(), key];
         match self.rng.random_range(0..100) {
             0..14 => {
-                vec![b"SETBIT".to_vec(), self.string(), self.offset(), self.word(&["0", "1", "1", "1", "2", "-1", "x"])]
+                vec![
+                    b"SETBIT".to_vec(),
+                    self.string(),
+                    self.offset(),
+                    self.word(&["0", "1", "1", "1", "2", "-1", "x"]),
+                ]
             }
             14..20 => vec![b"GETBIT".to_vec(), key, self.offset()],
             20..30 => {
@@ -234,7 +239,8 @@ impl Generator {
                 out
             }
             42..50 => {
-                let mut out = vec![b"BITOP".to_vec(), self.spell(&["AND", "OR", "XOR", "NOT", "bad"]), self.string()];
+                let mut out =
+                    vec![b"BITOP".to_vec(), self.spell(&["AND", "OR", "XOR", "NOT", "bad"]), self.string()];
                 let most = if out[1].eq_ignore_ascii_case(b"NOT") && self.chance(90) { 1 } else { 4 };
                 for _ in 0..self.rng.random_range(1..=most) {
                     out.push(self.string());

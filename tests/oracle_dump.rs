@@ -159,25 +159,22 @@ impl Generator {
 }
 
 /// Everything that both say of a value; what only one version says of a stream is left out.
-fn description(client: &mut Client, key: &str, left_out: &[&str]) -> Vec<String> {
+fn description(client: &mut Client, key: &str, left_out: &[&str], has_deadlines: bool) -> Vec<String> {
     let kind = text(&client.ask(&["TYPE", key]));
-    let mut all = vec![kind.clone(), text(&client.ask(&["DEBUG", "DIGEST-VALUE", key]))];
+    let mut all = vec![kind.clone()];
+    flatten(&client.ask(&["DEBUG", "DIGEST-VALUE", key]), &[], &mut all);
     match kind.as_str() {
         "stream" => {
             let full = client.ask(&["XINFO", "STREAM", key, "FULL", "COUNT", "0"]);
             flatten(&full, left_out, &mut all);
         }
-        "hash" => {
+        "hash" if has_deadlines => {
             let names = client.ask(&["HKEYS", key]);
             let mut names: Vec<Vec<u8>> = elements(&names).expect("a list").into_iter().map(bulk).collect();
             names.sort();
             for name in names.iter().take(40) {
                 let ask: [&[u8]; 5] = [b"HPEXPIRETIME", key.as_bytes(), b"FIELDS", b"1", name];
-                let deadline = client.ask(&ask);
-                // Redis before 7.4 has none.
-                if deadline[0] == b'*' {
-                    all.push(deadline.escape_ascii().to_string());
-                }
+                flatten(&client.ask(&ask), &[], &mut all);
             }
         }
         _ => {}
@@ -256,17 +253,32 @@ fn values_go_to_redis_and_back() {
             let reply = ours.ask(&request);
             assert_ne!(reply[0], b'-', "{}: {}", text(&request[0]), reply.escape_ascii());
         }
-        let expected = description(&mut ours, "a", &left_out);
+        let expected = description(&mut ours, "a", &left_out, has_deadlines);
         copy(&mut ours, &mut theirs, "a", "b");
-        assert_eq!(description(&mut theirs, "b", &left_out), expected, "seed {seed}, in Redis");
+        assert_eq!(
+            description(&mut theirs, "b", &left_out, has_deadlines),
+            expected,
+            "seed {seed}, in Redis"
+        );
         copy(&mut theirs, &mut ours, "b", "c");
-        assert_eq!(description(&mut ours, "c", &left_out), expected, "seed {seed}, back from Redis");
+        assert_eq!(
+            description(&mut ours, "c", &left_out, has_deadlines),
+            expected,
+            "seed {seed}, back from Redis"
+        );
         copy(&mut ours, &mut again, "c", "d");
-        assert_eq!(description(&mut ours, "d", &left_out), expected, "seed {seed}, to and fro here");
+        assert_eq!(
+            description(&mut ours, "d", &left_out, has_deadlines),
+            expected,
+            "seed {seed}, to and fro here"
+        );
         let encodings = ["a", "c", "d"].map(|key| text(&ours.ask(&["OBJECT", "ENCODING", key])));
         // Sets in one piece go as plain members, as Redis 7.0 knows no other.
         let is_set = expected[0] == "set";
-        assert!(is_set || encodings.iter().all(|encoding| *encoding == encodings[0]), "seed {seed}: {encodings:?}");
+        assert!(
+            is_set || encodings.iter().all(|encoding| *encoding == encodings[0]),
+            "seed {seed}: {encodings:?}"
+        );
         values += 1;
     }
     println!("{values} values");
@@ -296,8 +308,8 @@ fn redis_7_0_writes_the_same_bytes() {
         &["SADD", "small", "1", "-5", "300"],
         &["SADD", "wide", "1", "5000000000"],
         &["HSET", "hash", "name", "value", "1", "2", "", "empty"],
-        &["ZADD", "zset", "1", "a", "2.5", "b", "-inf", "c", "1e300", "d"],
-        &["ZADD", "skiplist", "1", "a", "2.5", &long, "-inf", "c", "1e300", "d"],
+        &["ZADD", "zset", "1", "a", "2.5", "b", "-inf", "c", "70000", "d"],
+        &["ZADD", "skiplist", "1", "a", "2.5", &long, "-inf", "c", "70000", "d"],
         &["XADD", "stream", "1-1", "a", "1", "b", "x"],
         &["XADD", "stream", "2-1", "other", "1"],
         &["XDEL", "stream", "1-1"],

@@ -52,11 +52,7 @@ impl Access {
     /// The record of a key that is created now.
     #[inline]
     pub fn created(now_ms: i64) -> Access {
-        if is_lfu() {
-            Access::frequent(now_ms, INITIAL_FREQUENCY)
-        } else {
-            Access(seconds(now_ms))
-        }
+        if is_lfu() { Access::frequent(now_ms, INITIAL_FREQUENCY) } else { Access(seconds(now_ms)) }
     }
 
     /// The record of a key that was last used so many seconds ago.

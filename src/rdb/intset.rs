@@ -9,7 +9,8 @@ const BROKEN: &str = "Intset integrity check failed";
 /// Walks all members. An error is what is wrong with the blob.
 pub fn each(blob: &[u8], mut f: impl FnMut(i64) -> Result<(), &'static str>) -> Result<(), &'static str> {
     let (header, members) = blob.split_at_checked(HEADER_BYTES).ok_or(BROKEN)?;
-    let word = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]) as usize;
+    let word =
+        |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]) as usize;
     let (width, count) = (word(0), word(4));
     if !matches!(width, 2 | 4 | 8) || members.len() != width.saturating_mul(count) || count == 0 {
         return Err(BROKEN);

@@ -80,7 +80,10 @@ pub fn compress(bytes: &[u8]) -> Option<Vec<u8>> {
         let slot = &mut seen[(three.wrapping_mul(0x9E37_79B1) >> (32 - hash_bits)) as usize];
         let before = std::mem::replace(slot, at as u32 + 1) as usize;
         let distance = at + 1 - before;
-        if before == 0 || distance > MAX_DISTANCE || bytes[before - 1..][..MIN_COPY] != bytes[at..][..MIN_COPY] {
+        if before == 0
+            || distance > MAX_DISTANCE
+            || bytes[before - 1..][..MIN_COPY] != bytes[at..][..MIN_COPY]
+        {
             at += 1;
             continue;
         }

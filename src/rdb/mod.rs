@@ -21,7 +21,7 @@ pub mod source;
 pub mod stream;
 pub mod value;
 pub mod write;
-pub mod zipmap;
 pub mod ziplist;
+pub mod zipmap;
 
 pub use source::{Corrupt, Source};

@@ -20,7 +20,8 @@ pub fn read(kind: u8, source: &mut impl Source) -> Result<Stream, Corrupt> {
     let mut entries = Entries::default();
     for _ in 0..length(source)? {
         let first = string(source)?;
-        let first = <[u8; 16]>::try_from(first).map_err(|_| source.corrupt("Stream node key entry is no ID"))?;
+        let first =
+            <[u8; 16]>::try_from(first).map_err(|_| source.corrupt("Stream node key entry is no ID"))?;
         let blob = string(source)?;
         let block = listpack::open(&blob).and_then(|(items, noted)| {
             let block = Block::of_items(Id::from_bytes(first), items)?;
@@ -88,11 +89,8 @@ fn read_group(kind: u8, source: &mut impl Source, entries: &Entries) -> Result<G
     let mut consumers = Vec::new();
     for _ in 0..length(source)? {
         let (name, seen_ms) = (string(source)?, read_time(source)?);
-        let active_ms = if kind == STREAM_3 {
-            Some(millis(source)?).filter(|time| *time >= 0)
-        } else {
-            Some(seen_ms)
-        };
+        let active_ms =
+            if kind == STREAM_3 { Some(millis(source)?).filter(|time| *time >= 0) } else { Some(seen_ms) };
         let mut pending = Vec::new();
         for _ in 0..length(source)? {
             pending.push(read_raw_id(source)?);

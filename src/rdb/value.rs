@@ -2,7 +2,7 @@
 
 use super::read::{double, length, millis, string, text_double};
 use super::source::{Corrupt, Source};
-use super::{intset, listpack, stream, zipmap, ziplist};
+use super::{intset, listpack, stream, ziplist, zipmap};
 use crate::types::number;
 use crate::types::packed::Item;
 use crate::types::stream::Stream;

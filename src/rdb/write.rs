@@ -1,7 +1,9 @@
 //! Lengths, strings and numbers on their way out; [`super::read`] describes them.
 
 use super::lzf;
-use super::read::{LENGTH_14, LENGTH_32, LENGTH_64, SPECIAL, SPECIAL_INT_8, SPECIAL_INT_16, SPECIAL_INT_32, SPECIAL_LZF};
+use super::read::{
+    LENGTH_14, LENGTH_32, LENGTH_64, SPECIAL, SPECIAL_INT_8, SPECIAL_INT_16, SPECIAL_INT_32, SPECIAL_LZF,
+};
 use crate::types::number;
 
 /// Shorter strings are not worth compressing (Redis's figure).

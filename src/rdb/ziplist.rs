@@ -16,7 +16,8 @@ pub fn each<'a>(
     broken: &'static str,
     mut f: impl FnMut(Item<'a>) -> Result<(), &'static str>,
 ) -> Result<(), &'static str> {
-    let word = |at: usize| blob.get(at..at + 4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]) as usize);
+    let word =
+        |at: usize| blob.get(at..at + 4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]) as usize);
     let (Some(total), Some(tail), Some(count)) = (word(0), word(4), blob.get(8..HEADER_BYTES)) else {
         return Err(broken);
     };

@@ -297,7 +297,10 @@ pub fn are_distinct<'a>(items: impl Iterator<Item = Item<'a>> + Clone) -> bool {
     /// So few are compared with each other.
     const FEW: usize = 8;
     if items.clone().nth(FEW).is_none() {
-        return items.clone().enumerate().all(|(index, item)| items.clone().take(index).all(|other| other != item));
+        return items
+            .clone()
+            .enumerate()
+            .all(|(index, item)| items.clone().take(index).all(|other| other != item));
     }
     let mut seen = hashbrown::HashSet::<Item<'a>, ahash::RandomState>::default();
     items.into_iter().all(|item| seen.insert(item))

@@ -5,6 +5,7 @@ use nuthatch::rdb::listpack;
 use nuthatch::rdb::source::{Slice, Source};
 use nuthatch::rdb::value::{Sink, kind, read};
 use nuthatch::rdb::write::Writer;
+use nuthatch::types::number;
 use nuthatch::types::packed::Item;
 use nuthatch::types::stream::Stream;
 use std::collections::{BTreeMap, BTreeSet};
@@ -142,10 +143,11 @@ pub fn ziplist(texts: &[&str]) -> Vec<u8> {
             items.push(254);
             items.extend_from_slice(&(before as u32).to_le_bytes());
         }
-        match (text.parse::<i64>(), text.len()) {
-            (Ok(n @ 0..=12), _) => items.push(0xF1 + n as u8),
-            (Ok(n @ -0x80..=0x7F), _) => items.extend_from_slice(&[0xFE, n as u8]),
-            (Ok(n), _) => {
+        let integer = number::parse_i64(text.as_bytes());
+        match (integer, text.len()) {
+            (Some(n @ 0..=12), _) => items.push(0xF1 + n as u8),
+            (Some(n @ -0x80..=0x7F), _) => items.extend_from_slice(&[0xFE, n as u8]),
+            (Some(n), _) => {
                 let (mark, width) = match n {
                     -0x8000..=0x7FFF => (0xC0, 2),
                     -0x80_0000..=0x7F_FFFF => (0xF0, 3),
@@ -162,7 +164,7 @@ pub fn ziplist(texts: &[&str]) -> Vec<u8> {
                 items.extend_from_slice(&(len as u32).to_be_bytes());
             }
         }
-        if text.parse::<i64>().is_err() {
+        if integer.is_none() {
             items.extend_from_slice(text.as_bytes());
         }
         before = items.len() - last;
@@ -250,7 +252,8 @@ pub fn stream(kind: u8, compress: bool) -> Vec<u8> {
 pub fn examples() -> Vec<(Vec<u8>, Option<Contents>)> {
     let long = "long text ".repeat(40);
     let longest = "longer than a block ".repeat(900);
-    let texts = ["one", "-1", "12", "13", "127", "-128", "1000", "100000", "-70000", "5000000000", "", "007", &long];
+    let texts =
+        ["one", "-1", "12", "13", "127", "-128", "1000", "100000", "-70000", "5000000000", "", "007", &long];
     let list = Some(Contents::of_list(&texts));
     let pairs = [("one", "1", None), ("2", "two", None), ("", &long, None), ("3000000000", "-9", None)];
     let in_turns: Vec<&str> = pairs.iter().flat_map(|(name, value, _)| [*name, *value]).collect();
@@ -262,7 +265,12 @@ pub fn examples() -> Vec<(Vec<u8>, Option<Contents>)> {
     let sorted_set = Some(Contents::of_sorted_set(&scores));
     let members = ["1", "two", "-300000", "x"];
     let set = Some(Contents::of_set(&members));
-    let timed = [("a", "1", Some(LATE_MS)), ("b", "2", None), ("c", "3", Some(LATE_MS + 5)), ("d", "", Some(PAST_MS))];
+    let timed = [
+        ("a", "1", Some(LATE_MS)),
+        ("b", "2", None),
+        ("c", "3", Some(LATE_MS + 5)),
+        ("d", "", Some(PAST_MS)),
+    ];
     let timed_hash = Some(Contents::of_hash(&timed));
     let timed_texts: Vec<String> = timed
         .iter()
@@ -341,7 +349,10 @@ pub fn examples() -> Vec<(Vec<u8>, Option<Contents>)> {
         (blob(kind::SET_LISTPACK, &listpack(&members)), set),
         (blob(kind::SET_INTSET, &intset(2, &[-5, 1, 300])), Some(Contents::of_set(&["-5", "1", "300"]))),
         (blob(kind::SET_INTSET, &intset(4, &[-70000, 1])), Some(Contents::of_set(&["-70000", "1"]))),
-        (blob(kind::SET_INTSET, &intset(8, &[1, 5_000_000_000])), Some(Contents::of_set(&["1", "5000000000"]))),
+        (
+            blob(kind::SET_INTSET, &intset(8, &[1, 5_000_000_000])),
+            Some(Contents::of_set(&["1", "5000000000"])),
+        ),
         (counted(kind::HASH, pairs.len(), &in_turns), hash.clone()),
         (blob(kind::HASH_ZIPMAP, &zipmap(&in_turns)), hash.clone()),
         (blob(kind::HASH_ZIPLIST, &ziplist(&in_turns)), hash.clone()),

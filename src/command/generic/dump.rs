@@ -8,9 +8,9 @@ use crate::command::serialize::{Limits, Problem, Saving, load};
 use crate::command::spec::{Acl, Arg, Command, Flags, Group, KeyFlags, KeySpec};
 use crate::keyspace::access::{Access, is_lfu};
 use crate::keyspace::{Entry, NewValue};
+use crate::rdb::payload;
 use crate::rdb::source::{Slice, Source};
 use crate::rdb::write::Writer;
-use crate::rdb::payload;
 use std::sync::atomic::Ordering::Relaxed;
 
 pub const DUMP: Command = Command {

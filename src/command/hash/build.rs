@@ -84,7 +84,9 @@ fn to_table(fields: &[u8], deadlines: &[Option<i64>]) -> Option<Hash> {
     let mut add = |name: Item<'_>, value: Item<'_>, deadline| {
         name.with(|name| value.with(|value| add_to_table(&mut table, name, value, deadline)))
     };
-    with_deadlines(fields, deadlines).all(|entry| add(entry.name, entry.value, entry.deadline)).then_some(table)
+    with_deadlines(fields, deadlines)
+        .all(|entry| add(entry.name, entry.value, entry.deadline))
+        .then_some(table)
 }
 
 fn add_to_table(table: &mut Hash, name: &[u8], value: &[u8], deadline_ms: Option<i64>) -> bool {

@@ -45,7 +45,8 @@ impl NewList {
     /// From now on the list is one that is kept in several blocks, however small it is.
     pub fn divide(&mut self) {
         if let Form::Packed { items, count } = &self.form {
-            self.form = Form::Divided(List::new(Items { bytes: items, count: *count }, Some(self.sizes.block())));
+            self.form =
+                Form::Divided(List::new(Items { bytes: items, count: *count }, Some(self.sizes.block())));
         }
     }
 
