@@ -5,6 +5,7 @@
 pub mod banner;
 pub mod batch;
 pub mod connection;
+pub mod courtesy;
 pub mod cron;
 pub mod housekeeping;
 pub mod listener;
@@ -107,9 +108,10 @@ async fn serve(config: Config, config_file: Option<PathBuf>, log: Log, program: 
 
     let mut threads = Vec::new();
     let mut senders = Vec::new();
+    let courtesy = Arc::new(courtesy::Courtesy::new());
     for id in 0..server.workers {
         let (sender, receiver) = mpsc::unbounded_channel();
-        match worker::start(id, server.clone(), receiver) {
+        match worker::start(id, server.clone(), courtesy.clone(), receiver) {
             Ok(thread) => threads.push(thread),
             Err(error) => {
                 tracing::error!("Cannot start worker {id}: {error}");

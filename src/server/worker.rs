@@ -1,6 +1,7 @@
 //! A worker: one thread, one runtime, the connections it was given.
 
 use super::connection::Connection;
+use super::courtesy::Courtesy;
 use super::settings::CachedSettings;
 use super::stream::Accepted;
 use crate::memory;
@@ -56,10 +57,14 @@ impl Worker {
 pub fn start(
     id: usize,
     server: Arc<Server>,
+    courtesy: Arc<Courtesy>,
     assignments: mpsc::UnboundedReceiver<Assignment>,
 ) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name(format!("worker-{id}")).spawn(move || {
-        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        let (clock, counted) = (quanta::Clock::new(), server.clone());
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().on_thread_park(move || courtesy.before_sleep(&clock, || executed(&counted)));
+        let runtime = match builder.build() {
             Ok(runtime) => runtime,
             Err(error) => {
                 tracing::error!("Cannot start worker {id}: {error}");
@@ -69,6 +74,11 @@ pub fn start(
         let local = tokio::task::LocalSet::new();
         local.block_on(&runtime, serve(id, server, assignments));
     })
+}
+
+/// How many commands the workers have executed since the server was started.
+fn executed(server: &Server) -> u64 {
+    (0..server.workers).map(|worker| server.counters.worker(worker).totals.commands.get()).sum()
 }
 
 async fn serve(id: usize, server: Arc<Server>, mut assignments: mpsc::UnboundedReceiver<Assignment>) {
