@@ -174,7 +174,7 @@ pub fn read(kind: u8, source: &mut impl Source, sink: &mut impl Sink) -> Result<
 }
 
 /// What is wrong with a value in which an element is there twice.
-pub const TWICE: &str = "integrity check failed: an element is there twice";
+pub const TWICE: &str = "integrity check failed: table or listpack with dup elements";
 const BAD_DEADLINE: &str = "invalid expireAt time";
 const BAD_SCORE: &str = "a score that is no number";
 

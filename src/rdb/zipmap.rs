@@ -19,7 +19,8 @@ pub fn each(
         f(field, value)?;
         (at, found) = (next, found + 1);
     }
-    if at + 1 != blob.len() || (noted < LONG && noted as usize != found) {
+    // Redis has never written an empty one.
+    if found == 0 || at + 1 != blob.len() || (noted < LONG && noted as usize != found) {
         return Err(BROKEN);
     }
     Ok(())
