@@ -1,5 +1,7 @@
 //! Values in every encoding that Redis ever wrote, made here byte by byte, each with its contents.
 
+#![allow(dead_code, reason = "not every test program reads values by itself")]
+
 use nuthatch::rdb::Corrupt;
 use nuthatch::rdb::listpack;
 use nuthatch::rdb::source::{Slice, Source};

@@ -156,6 +156,7 @@ fn restore(call: &mut Call<'_, '_>) -> Result<(), Error> {
 fn open(call: &Call<'_, '_>, payload: &[u8]) -> Result<NewValue, Error> {
     let ignore_checksum = call.server.switches.checksums_ignored.load(Relaxed);
     let body = payload::open(payload, ignore_checksum).ok_or(Error::DumpEnvelope)?;
+    call.server.counters.worker(call.session.client.worker).totals.values_checked.add(1);
     let mut source = Slice::new(body);
     let loaded = source.byte().map_err(Problem::from).and_then(|kind| {
         let value = load(kind, &mut source, Limits::of(&call.server.config))?;
