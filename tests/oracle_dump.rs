@@ -444,3 +444,32 @@ fn errors_are_those_of_redis() {
         assert_eq!(text(&ours.ask(request)), text(&theirs.ask(request)), "{request:?}");
     }
 }
+
+#[test]
+fn options_say_how_a_key_was_used_and_when_it_ends() {
+    let (ours, theirs) = servers();
+    let mut both = [ours.connect(), theirs.connect()];
+    both[0].ask(&["SET", "source", "value"]);
+    let payload = bulk(&both[0].ask(&["DUMP", "source"]));
+    let far = (LATE_MS / 1000).to_string();
+    let far_ms = LATE_MS.to_string();
+    for (policy, ttl, options, question, expected) in [
+        ("allkeys-lru", "0", &["IDLETIME", "1000"][..], &["OBJECT", "IDLETIME", "key"][..], ":1000\r\n"),
+        ("allkeys-lru", "0", &["FREQ", "100"], &["OBJECT", "IDLETIME", "key"], ":0\r\n"),
+        ("allkeys-lfu", "0", &["FREQ", "100"], &["OBJECT", "FREQ", "key"], ":100\r\n"),
+        ("allkeys-lfu", "0", &["FREQ", "0"], &["OBJECT", "FREQ", "key"], ":0\r\n"),
+        ("noeviction", &far_ms, &["ABSTTL"], &["PEXPIRETIME", "key"], &format!(":{far_ms}\r\n")),
+        ("noeviction", &far_ms, &["ABSTTL"], &["EXPIRETIME", "key"], &format!(":{far}\r\n")),
+        ("noeviction", "1", &["ABSTTL"], &["EXISTS", "key"], ":0\r\n"),
+        ("noeviction", "0", &["ABSTTL"], &["PTTL", "key"], ":-1\r\n"),
+    ] {
+        for (server, client) in ["here", "in Redis"].into_iter().zip(&mut both) {
+            client.ask(&["CONFIG", "SET", "maxmemory-policy", policy]);
+            client.ask(&["SET", "key", "old", "EX", "1000"]);
+            let mut request: Vec<&[u8]> = vec![b"RESTORE", b"key", ttl.as_bytes(), &payload, b"REPLACE"];
+            request.extend(options.iter().map(|word| word.as_bytes()));
+            assert_eq!(client.ask(&request), b"+OK\r\n");
+            assert_eq!(client.ask(question), expected.as_bytes(), "{options:?} {server}");
+        }
+    }
+}
