@@ -49,21 +49,41 @@ pub fn length(source: &mut impl Source) -> Result<u64, Corrupt> {
     }
 }
 
-/// A string of any form, as a client sees it.
+/// The longest element and the longest blob: lengths of 32 bits are kept with both, here and within listpacks.
+const MAX_STRING_BYTES: u64 = u32::MAX as u64;
+
+/// A string of any form, as a client sees it: an element or a blob.
 pub fn string(source: &mut impl Source) -> Result<Vec<u8>, Corrupt> {
+    string_up_to(source, MAX_STRING_BYTES)
+}
+
+/// A string that is a whole value, and may be of any length.
+pub fn value(source: &mut impl Source) -> Result<Vec<u8>, Corrupt> {
+    string_up_to(source, u64::MAX)
+}
+
+fn string_up_to(source: &mut impl Source, limit: u64) -> Result<Vec<u8>, Corrupt> {
     let integer = |n: i32| itoa::Buffer::new().format(n).as_bytes().to_vec();
     match length_or_special(source)? {
-        Length::Plain(length) => source.bytes(length),
+        Length::Plain(length) => {
+            check_len(source, length, limit)?;
+            source.bytes(length)
+        }
         Length::Special(SPECIAL_INT_8) => Ok(integer(i8::from_le_bytes(source.array()?).into())),
         Length::Special(SPECIAL_INT_16) => Ok(integer(i16::from_le_bytes(source.array()?).into())),
         Length::Special(SPECIAL_INT_32) => Ok(integer(i32::from_le_bytes(source.array()?))),
         Length::Special(SPECIAL_LZF) => {
             let (packed_len, len) = (length(source)?, length(source)?);
+            check_len(source, len, limit)?;
             let packed = source.bytes(packed_len)?;
             lzf::decompress(&packed, len).ok_or_else(|| source.corrupt("broken compression"))
         }
         Length::Special(_) => Err(source.corrupt("unknown form of a string")),
     }
+}
+
+fn check_len(source: &impl Source, len: u64, limit: u64) -> Result<(), Corrupt> {
+    if len > limit { Err(source.corrupt("a string beyond all limits")) } else { Ok(()) }
 }
 
 /// A double as eight bytes.

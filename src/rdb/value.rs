@@ -1,6 +1,6 @@
 //! Whole values: one number says type and encoding, then come the bytes. A [`Sink`] is told the elements.
 
-use super::read::{double, length, millis, string, text_double};
+use super::read::{double, length, millis, string, text_double, value};
 use super::source::{Corrupt, Source};
 use super::{intset, listpack, stream, ziplist, zipmap};
 use crate::types::number;
@@ -74,7 +74,7 @@ pub fn read(kind: u8, source: &mut impl Source, sink: &mut impl Sink) -> Result<
     };
     let count = match kind {
         STRING => {
-            sink.string(string(source)?);
+            sink.string(value(source)?);
             1
         }
         STREAM | STREAM_2 | STREAM_3 => {
