@@ -135,18 +135,22 @@ fn restore(call: &mut Call<'_, '_>) -> Result<(), Error> {
         deadline_ms if options.is_absolute => Some(deadline_ms),
         ttl_ms => Some(now_ms.saturating_add(ttl_ms)),
     };
-    let old = call.keys.remove(key);
-    let is_expired = deadline_ms.is_some_and(|deadline| deadline <= now_ms);
+    let access = options.access(now_ms);
+    let entry = value.store(|value| Entry::new(key, value, deadline_ms, access));
+    // The key's time is over, or that of all fields of a hash.
+    let is_expired =
+        deadline_ms.is_some_and(|deadline| deadline <= now_ms) || Saving::of(&entry, now_ms).is_none();
+    let old = if is_expired {
+        free_entry(entry);
+        call.keys.remove(key)
+    } else {
+        call.keys.insert_in(call.keys.db, entry)
+    };
     if old.is_some() || !is_expired {
         call.keys.changed(1);
     }
     if let Some(old) = old {
         free_entry(old);
-    }
-    if !is_expired {
-        let access = options.access(now_ms);
-        let entry = value.store(|value| Entry::new(key, value, deadline_ms, access));
-        call.keys.insert_in(call.keys.db, entry);
     }
     call.out.ok();
     Ok(())
