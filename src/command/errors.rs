@@ -16,6 +16,12 @@ pub enum Error {
     NotFloat,
     /// The key holds a value of another type.
     WrongType,
+    /// RESTORE to a key that there is.
+    BusyKey,
+    /// RESTORE of bytes that no DUMP has written, or a later one.
+    DumpEnvelope,
+    /// RESTORE of a value that is damaged.
+    DumpFormat,
     Overflow,
     DecrementOverflow,
     NanOrInfinity,
@@ -163,6 +169,9 @@ impl fmt::Display for Error {
             Error::NotInteger => "ERR value is not an integer or out of range",
             Error::NotInt32 => "ERR value is out of range, value must between -2147483648 and 2147483647",
             Error::WrongType => "WRONGTYPE Operation against a key holding the wrong kind of value",
+            Error::BusyKey => "BUSYKEY Target key name already exists.",
+            Error::DumpEnvelope => "ERR DUMP payload version or checksum are wrong",
+            Error::DumpFormat => "ERR Bad data format",
             Error::NotFloat => "ERR value is not a valid float",
             Error::Overflow => "ERR increment or decrement would overflow",
             Error::DecrementOverflow => "ERR decrement would overflow",

@@ -2,7 +2,7 @@
 //!
 //! [`spec`] is the vocabulary of the records, [`table`] the index over all of them, [`dispatch`] runs one
 //! request: finds its record, passes the gate, locks its keys, calls the handler. The folders hold the
-//! handlers, each below its record.
+//! handlers, each below its record; [`serialize`] is what several of them share about values of any type.
 
 pub mod args;
 pub mod bitmap;
@@ -24,6 +24,7 @@ pub mod list;
 pub mod meter;
 pub mod pubsub;
 pub mod scanning;
+pub mod serialize;
 pub mod server;
 pub mod set;
 pub mod sorted_set;

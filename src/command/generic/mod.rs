@@ -2,6 +2,7 @@
 
 mod database;
 mod delete;
+mod dump;
 mod expire;
 mod inspect;
 mod object;
@@ -18,6 +19,7 @@ pub const COMMANDS: &[Command] = &[
     rename::COPY,
     database::DBSIZE,
     delete::DEL,
+    dump::DUMP,
     inspect::EXISTS,
     expire::EXPIRE,
     expire::EXPIREAT,
@@ -35,6 +37,7 @@ pub const COMMANDS: &[Command] = &[
     walk::RANDOMKEY,
     rename::RENAME,
     rename::RENAMENX,
+    dump::RESTORE,
     walk::SCAN,
     sort::SORT,
     sort::SORT_RO,

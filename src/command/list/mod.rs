@@ -1,6 +1,7 @@
 //! Commands on lists.
 
 mod blocking;
+pub mod build;
 mod edit;
 mod pop;
 mod position;

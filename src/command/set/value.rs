@@ -11,7 +11,7 @@
 
 use crate::command::errors::Error;
 use crate::config::Config;
-use crate::keyspace::{Entry, Kind, Object, Value};
+use crate::keyspace::{Entry, Kind, NewValue, Object, Value};
 use crate::types::intset;
 use crate::types::member::Member;
 use crate::types::number;
@@ -40,6 +40,11 @@ impl Limits {
             packed: config.set_max_listpack_entries() as usize,
             packed_bytes: config.set_max_listpack_value() as usize,
         }
+    }
+
+    /// The same limits on members, and none on their length.
+    pub fn of_any_length(self) -> Limits {
+        Limits { packed_bytes: usize::MAX, ..self }
     }
 
     /// Whether a packed set of `len` members takes this one too.
@@ -258,9 +263,14 @@ impl NewSet {
 
     /// Calls `f` with what an entry is to hold.
     pub fn store<R>(self, f: impl FnOnce(Value<'_>) -> R) -> R {
+        self.finish().store(f)
+    }
+
+    /// The set as the value of a key.
+    pub fn finish(self) -> NewValue {
         match self {
-            NewSet::Bytes(form, bytes) => f(Value::Packed(form, &bytes)),
-            NewSet::Table(table) => f(Value::Object(Kind::Set, Object::Set(table))),
+            NewSet::Bytes(form, bytes) => NewValue::Packed(form, bytes),
+            NewSet::Table(table) => NewValue::Object(Kind::Set, Object::Set(table)),
         }
     }
 }

@@ -5,6 +5,7 @@
 
 pub(in crate::command) mod add;
 mod blocking;
+pub(in crate::command) mod build;
 mod combine;
 mod interval;
 mod pop;

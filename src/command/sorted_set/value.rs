@@ -7,6 +7,7 @@
 use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::generic::free_entry;
+use crate::config::Config;
 use crate::keyspace::{Deadline, Entry, Kind, Object, Type, Value, View};
 use crate::types::events::Class;
 use crate::types::number;
@@ -25,15 +26,23 @@ pub struct Limits {
 
 impl Limits {
     pub fn of(call: &Call<'_, '_>) -> Limits {
-        let config = &call.server.config;
+        Self::of_config(&call.server.config)
+    }
+
+    pub fn of_config(config: &Config) -> Limits {
         Limits {
             entries: config.zset_max_listpack_entries() as usize,
             member_bytes: config.zset_max_listpack_value() as usize,
         }
     }
 
+    /// The same limit on members, and none on their length.
+    pub fn of_any_length(self) -> Limits {
+        Limits { member_bytes: usize::MAX, ..self }
+    }
+
     /// Whether so many members, of at most this length, are kept in one piece.
-    fn allow(self, members: usize, longest_bytes: usize) -> bool {
+    pub(super) fn allow(self, members: usize, longest_bytes: usize) -> bool {
         members <= self.entries && longest_bytes <= self.member_bytes
     }
 }
@@ -54,7 +63,7 @@ impl Score<'_> {
     }
 }
 
-fn unpacked_score(item: Item<'_>) -> f64 {
+pub(super) fn unpacked_score(item: Item<'_>) -> f64 {
     match item {
         Item::Int(n) => n as f64,
         Item::Text(text) => number::parse_f64_loosely(text).unwrap_or(0.0),
@@ -107,7 +116,7 @@ impl<'a> SortedSetRef<'a> {
         match self {
             SortedSetRef::Packed(bytes) => {
                 let wanted = Item::of(member);
-                let mut pairs = Pairs { bytes, at: packed::HEADER_BYTES, left: usize::MAX, reverse: false };
+                let mut pairs = pairs_of(bytes);
                 let (rank, (_, score)) = pairs.by_ref().enumerate().find(|(_, (item, _))| *item == wanted)?;
                 Some((rank, unpacked_score(score)))
             }
@@ -180,7 +189,13 @@ fn pair_at(bytes: &[u8], at: usize) -> Option<(Item<'_>, Item<'_>, usize)> {
     Some((member, score, next))
 }
 
+/// All pairs that are kept in one piece.
+pub(super) fn pairs_of(bytes: &[u8]) -> Pairs<'_> {
+    Pairs { bytes, at: packed::HEADER_BYTES, left: usize::MAX, reverse: false }
+}
+
 /// A walk over pairs that are kept in one piece.
+#[derive(Clone)]
 pub struct Pairs<'a> {
     bytes: &'a [u8],
     /// The next pair, or the one before which the next one lies if the walk is backwards.
@@ -240,7 +255,7 @@ fn with_packed_score<R>(score: f64, f: impl FnOnce(Item<'_>) -> R) -> R {
 }
 
 /// Inserts a pair before the one at `at`.
-fn insert_pair(buffer: &mut impl Buffer, at: usize, member: Item<'_>, score: f64) {
+pub(super) fn insert_pair(buffer: &mut impl Buffer, at: usize, member: Item<'_>, score: f64) {
     with_packed_score(score, |score| packed::insert(buffer, at, &[member, score]));
 }
 

@@ -114,6 +114,25 @@ fn skip(bytes: &[u8], at: &mut usize, items: usize) -> Option<()> {
     Some(())
 }
 
+/// Where items begin and end, from `at` on.
+struct Offsets<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+fn offsets_from(bytes: &[u8], at: usize) -> Offsets<'_> {
+    Offsets { bytes, at }
+}
+
+impl Iterator for Offsets<'_> {
+    type Item = (usize, usize);
+
+    fn next(&mut self) -> Option<(usize, usize)> {
+        let (_, next) = packed::get(self.bytes, self.at)?;
+        Some((std::mem::replace(&mut self.at, next), next))
+    }
+}
+
 /// What the reference says.
 #[derive(Clone, Copy, Debug)]
 struct Reference {
@@ -136,6 +155,41 @@ impl Block {
         Block { first, bytes }
     }
 
+    /// A block of items that come from elsewhere. `None` unless they are a reference and entries as described above,
+    /// at least one, whose IDs ascend from `first` on; nothing that the block says of itself is believed.
+    pub fn of_items(first: Id, items: &[u8]) -> Option<Block> {
+        let block = Block { first, bytes: items.to_vec() };
+        let bytes = block.bytes.as_slice();
+        let is_item = |(at, next): (usize, usize)| packed::length_back_fits(bytes, at, next);
+        let mut ends = offsets_from(bytes, 0);
+        if !ends.by_ref().all(is_item) || ends.at != bytes.len() {
+            return None;
+        }
+        let reference = block.reference()?;
+        let mut at = reference.names_at;
+        skip(bytes, &mut at, reference.names)?;
+        if take_int(bytes, &mut at)? != 0 {
+            return None;
+        }
+        let (mut live, mut deleted, mut before) = (0, 0, None);
+        while at < bytes.len() {
+            let (entry, next) = block.entry(reference, at)?;
+            if entry.id < first || before.is_some_and(|before| before >= entry.id) {
+                return None;
+            }
+            // The items of the entry without the last, which counts them.
+            let items = offsets_from(&bytes[..next], at).count() - 1;
+            let count_at = packed::ending_at(bytes, next)?;
+            if take_count(bytes, &mut { count_at })? != items {
+                return None;
+            }
+            *(if entry.is_deleted { &mut deleted } else { &mut live }) += 1;
+            (at, before) = (next, Some(entry.id));
+        }
+        before?;
+        (block.counts() == (live, deleted)).then_some(block)
+    }
+
     /// The ID that the block is filed under: that of the entry it was made for.
     #[inline]
     pub fn first(&self) -> Id {
@@ -145,6 +199,11 @@ impl Block {
     /// The items in their encoding.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Number of items.
+    pub fn items(&self) -> usize {
+        offsets_from(&self.bytes, 0).count()
     }
 
     /// Bytes allocated.
