@@ -337,10 +337,9 @@ impl<'a> Dispatcher<'a> {
             self.time(entry);
         }
         if let Some(view) = &mut self.view {
-            // What expired while the command ran is not served.
-            let now_ms = std::mem::replace(&mut view.now_ms, unix_ms());
+            // What has expired while the command ran is not served.
+            view.now_ms = unix_ms();
             self.server.waiters.serve(view, ready, &mut self.postponed);
-            view.now_ms = now_ms;
         }
         self.meter.pass_over();
     }
