@@ -15,7 +15,6 @@ use crate::keyspace::hash::KeyHash;
 use crate::keyspace::view::Mode;
 use crate::keyspace::{Footprint, Keyspace};
 use crate::resp::scan::Request;
-use std::sync::atomic::Ordering;
 
 /// The mode in which a command locks its keys.
 pub fn mode(entry: &Entry) -> Mode {
@@ -104,7 +103,6 @@ impl Call<'_, '_> {
     pub fn run_inside(&mut self, entry: &'static Entry, request: Request<'_>, origin: Origin) {
         let Some(handler) = entry.spec.handler else { return };
         let before = self.out.len();
-        self.session.client.last_command.store(entry.id as u32, Ordering::Relaxed);
         self.keys.turn_to(self.session.db);
         self.keys.set_touch(!self.session.no_touch);
         if self.meter.monitored {
