@@ -438,7 +438,7 @@ impl<'a> Dispatcher<'a> {
     ) -> Result<(), Error> {
         self.lock(session, entry, request, keys, Mode::Exclusive)?;
         let (Some(handler), Some(view)) = (entry.spec.handler, &mut self.view) else { return Ok(()) };
-        view.touch = !session.no_touch;
+        view.set_touch(!session.no_touch);
         view.act_for(session.client.id);
         let (server, meter) = (self.server, &mut self.meter);
         let (args, origin) = (Args::new(request, entry.first_arg()), Origin::Client);
