@@ -187,7 +187,9 @@ impl Block {
             (at, before) = (next, Some(entry.id));
         }
         before?;
-        (block.counts() == (live, deleted)).then_some(block)
+        let mut at = 0;
+        let noted = (take_count(bytes, &mut at)?, take_count(bytes, &mut at)?);
+        (noted == (live, deleted)).then_some(block)
     }
 
     /// The ID that the block is filed under: that of the entry it was made for.
@@ -469,6 +471,33 @@ mod tests {
         assert_eq!(ids, [(5, false), (0, true), (1, false)]);
         assert!(block.backward().map(|entry| (entry.id.seq, entry.is_deleted)).eq(ids.into_iter().rev()));
         assert_eq!(block.last_id(), Some(Id::new(1001, 1)));
+    }
+
+    #[test]
+    fn items_from_elsewhere_have_to_be_a_block() {
+        let first = Id::new(1000, 5);
+        let mut block = Block::new(first, pairs(&["a", "1"]));
+        for seq in 5..8 {
+            block.append(Id::new(1000, seq), pairs(&["a", "1"]));
+        }
+        block.append(Id::new(1001, 0), pairs(&["b", "x", "c", "y"]));
+        block.delete_one(Id::new(1000, 6));
+        let again = Block::of_items(first, block.bytes()).expect("a block");
+        assert_eq!(again.bytes(), block.bytes());
+        assert_eq!(block.items(), 5 + 4 * 3 + 3 + 3 + 1 + 4 + 1);
+        assert!(Block::of_items(Id::new(1000, 6), &[]).is_none());
+        (0..block.bytes.len()).for_each(|len| assert!(Block::of_items(first, &block.bytes[..len]).is_none()));
+        // A count that is a text, a wrong one, no end of the reference, IDs that do not ascend.
+        let entry = [2, 0, 0, 1, 4];
+        assert!(Block::of_items(first, &ints(&[[1, 0, 1, 7, 0].as_slice(), &entry].concat())).is_some());
+        for reference in [[2, 0, 1, 7, 0], [1, 1, 1, 7, 0], [1, 0, 1, 7, 1], [1, 0, -1, 7, 0]] {
+            assert!(Block::of_items(first, &ints(&[reference.as_slice(), &entry].concat())).is_none());
+        }
+        assert!(
+            Block::of_items(first, &ints(&[[2, 0, 1, 7, 0].as_slice(), &entry, &entry].concat())).is_none()
+        );
+        let text = [&ints(&[1])[..], &[0x80, 1], &ints(&[1, 7, 0]), &ints(&entry)].concat();
+        assert!(Block::of_items(first, &text).is_none());
     }
 
     #[test]
