@@ -5,7 +5,7 @@
 //! when a stream has grown.
 
 use super::{
-    INVALID_ID, RO_ACCESS, c_string, find, no_group, reply_entries, reply_entry, reply_id, stream_mut,
+    INVALID_ID, RO_ACCESS, c_string, find, no_group, reply_entries, reply_entry, reply_id, stream, stream_mut,
 };
 use crate::command::args::Args;
 use crate::command::blocking::{self, Deadline};
