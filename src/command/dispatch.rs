@@ -13,7 +13,7 @@ use super::spec::{Flags, Scope};
 use super::table::{Entry, table};
 use super::transaction::{self, Queued};
 use crate::keyspace::view::{Hashed, Mode, Tally};
-use crate::keyspace::{Footprint, View};
+use crate::keyspace::{Footprint, View, unix_ms};
 use crate::memory;
 use crate::resp::reply::{Proto, Reply};
 use crate::resp::scan::Request;
@@ -337,6 +337,8 @@ impl<'a> Dispatcher<'a> {
             self.time(entry);
         }
         if let Some(view) = &mut self.view {
+            // What has expired while the command ran is not served.
+            view.now_ms = unix_ms();
             self.server.waiters.serve(view, ready, &mut self.postponed);
         }
         self.meter.pass_over();
