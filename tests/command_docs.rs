@@ -18,6 +18,13 @@ const CHANGED: &[(&str, &str, &str)] = &[
     // DIFF, DIFF1, ANDOR and ONE.
     ("bitop", "arguments", "8.2.0"),
     ("bitpos", "arguments", "7.2.0"),
+    // Scripts may use them, and do not wait.
+    ("blmove", "flags", "7.2.0"),
+    ("blpop", "flags", "7.2.0"),
+    ("brpop", "flags", "7.2.0"),
+    ("brpoplpush", "flags", "7.2.0"),
+    ("bzpopmax", "flags", "7.2.0"),
+    ("bzpopmin", "flags", "7.2.0"),
     ("client|kill", "arguments", "7.4.0"),
     ("client|list", "arguments", "7.2.0"),
     ("client|pause", "since", "7.2.0"),
@@ -70,6 +77,8 @@ const CHANGED: &[(&str, &str, &str)] = &[
     ("sinterstore", "keys", "8.0.0"),
     ("sort", "arguments", "7.2.0"),
     ("sort_ro", "arguments", "7.2.0"),
+    ("wait", "categories", "7.2.0"),
+    ("wait", "flags", "7.2.0"),
     ("zadd", "arguments", "7.2.0"),
     ("zrange", "arguments", "7.2.0"),
     ("zrangebylex", "arguments", "7.2.0"),

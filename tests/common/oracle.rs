@@ -79,12 +79,16 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// Makes requests with `next`, until the time is over. `unordered` says of which requests the order of the reply's
-    /// elements is not given.
+    /// Makes requests with `next`, until the time is over. `alike` says of replies that are not the same whether they
+    /// mean the same.
     ///
     /// # Panics
     /// If replies differ, or if not even one run came to its end.
-    pub fn run(&self, mut next: impl FnMut(&mut Dice) -> Request, unordered: impl Fn(&Request) -> bool) {
+    pub fn run(
+        &self,
+        mut next: impl FnMut(&mut Dice) -> Request,
+        alike: impl Fn(&Request, &[u8], &[u8]) -> bool,
+    ) {
         let started = Instant::now();
         let mut requests = 0;
         for seed in 0.. {
@@ -103,7 +107,7 @@ impl Comparison {
             for step in 0..self.run_requests {
                 let request = next(&mut dice);
                 let (ours, theirs) = pair.ask(&request);
-                let agree = ours == theirs || unordered(&request) && in_order(&ours) == in_order(&theirs);
+                let agree = ours == theirs || alike(&request, &ours, &theirs);
                 history.push(request);
                 if !agree {
                     let from = history.len().saturating_sub(SHOWN_REQUESTS);
@@ -123,9 +127,27 @@ impl Comparison {
     }
 }
 
-/// The elements of a reply in an order that depends on them alone.
-fn in_order(reply: &[u8]) -> Option<Vec<&[u8]>> {
-    let mut elements = common::elements(reply)?;
-    elements.sort_unstable();
-    Some(elements)
+/// Whether both replies have the same elements, in whatever order.
+pub fn same_elements(ours: &[u8], theirs: &[u8]) -> bool {
+    let in_order = |reply| {
+        common::elements(reply).map(|mut elements| {
+            elements.sort_unstable();
+            elements
+        })
+    };
+    in_order(ours) == in_order(theirs)
+}
+
+/// Whether two replies differ at most in how they write doubles.
+pub fn same_numbers(ours: &[u8], theirs: &[u8]) -> bool {
+    let lines = |reply: &[u8]| -> Vec<Vec<u8>> {
+        let lines = reply.split(|byte| *byte == b'\n').filter(|line| !line.starts_with(b"$"));
+        lines.map(|line| line.trim_ascii_end().to_vec()).collect()
+    };
+    let number = |line: &[u8]| -> Option<f64> {
+        std::str::from_utf8(line.strip_prefix(b",").unwrap_or(line)).ok()?.parse().ok()
+    };
+    let (ours, theirs) = (lines(ours), lines(theirs));
+    let alike = |(a, b): (&Vec<u8>, &Vec<u8>)| a == b || number(a).is_some() && number(a) == number(b);
+    ours.len() == theirs.len() && ours.iter().zip(&theirs).all(alike)
 }
