@@ -11,6 +11,7 @@ use crate::keyspace::{Entry, NewValue};
 use crate::rdb::payload;
 use crate::rdb::source::{Slice, Source};
 use crate::rdb::write::Writer;
+use crate::types::events::Class;
 use std::sync::atomic::Ordering::Relaxed;
 
 pub const DUMP: Command = Command {
@@ -140,16 +141,24 @@ fn restore(call: &mut Call<'_, '_>) -> Result<(), Error> {
     // The key's time is over, or that of all fields of a hash.
     let is_expired =
         deadline_ms.is_some_and(|deadline| deadline <= now_ms) || Saving::of(&entry, now_ms).is_none();
+    let restored = entry.value_type();
     let old = if is_expired {
         free_entry(entry);
         call.keys.remove(key)
     } else {
         call.keys.insert_in(call.keys.db, entry)
     };
-    if old.is_some() || !is_expired {
+    if !is_expired {
+        call.keys.notify(Class::GENERIC, "restore", key);
+        call.keys.changed(1);
+    } else if old.is_some() {
+        call.keys.notify(Class::GENERIC, "del", key);
         call.keys.changed(1);
     }
     if let Some(old) = old {
+        if !is_expired {
+            call.keys.overwritten(call.keys.db, key, old.value_type(), restored);
+        }
         free_entry(old);
     }
     call.out.ok();
