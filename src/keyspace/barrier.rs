@@ -28,15 +28,16 @@ pub struct Barrier {
     gate: BarrierGate,
 }
 
-/// The right to hold several shards, as long as it lives.
-pub struct Passage<'a> {
-    _lanes: Lanes<'a>,
+/// The right to hold several shards in the global order, as long as it lives.
+pub struct Together<'a> {
+    _lane: RwLockReadGuard<'a, ()>,
     _permit: BarrierPermit<'a>,
 }
 
-enum Lanes<'a> {
-    Shared { _guard: RwLockReadGuard<'a, ()> },
-    Alone { _guards: Box<[RwLockWriteGuard<'a, ()>]> },
+/// The right to lock shards in any order, as long as it lives.
+pub struct Alone<'a> {
+    _lanes: Box<[RwLockWriteGuard<'a, ()>]>,
+    _permit: BarrierPermit<'a>,
 }
 
 impl Barrier {
@@ -45,16 +46,14 @@ impl Barrier {
     }
 
     /// Passes together with all others who take their shards in the global order.
-    pub fn shared(&self) -> Passage<'_> {
+    pub fn together(&self) -> Together<'_> {
         let permit = self.gate.shared();
-        let lanes = Lanes::Shared { _guard: self.lanes[LANE.with(|lane| *lane)].read() };
-        Passage { _lanes: lanes, _permit: permit }
+        Together { _lane: self.lanes[LANE.with(|lane| *lane)].read(), _permit: permit }
     }
 
     /// Waits until nobody else holds several shards, and keeps it so.
-    pub fn alone(&self) -> Passage<'_> {
+    pub fn alone(&self) -> Alone<'_> {
         let permit = self.gate.alone();
-        let lanes = Lanes::Alone { _guards: self.lanes.iter().map(|lane| lane.write()).collect() };
-        Passage { _lanes: lanes, _permit: permit }
+        Alone { _lanes: self.lanes.iter().map(|lane| lane.write()).collect(), _permit: permit }
     }
 }

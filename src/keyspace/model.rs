@@ -463,7 +463,7 @@ fn two_that_grow_must_not_share_the_barrier() {
         let world = World::new();
         let grow = |order: [usize; 2]| {
             move |w: &World| {
-                let _passage = w.keyspace.barrier.shared();
+                let _passage = w.keyspace.barrier.together();
                 let shards = w.keyspace.shards(0);
                 let _one = w.keyspace.exclusive(shards, order[0]);
                 let _other = w.keyspace.exclusive(shards, order[1]);

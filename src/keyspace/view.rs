@@ -12,7 +12,7 @@ mod walk;
 pub use footprint::Footprint;
 
 use super::access::Access;
-use super::barrier::Passage;
+use super::barrier::{Alone, Together};
 use super::effects::Expiring;
 use super::entry::{Entry, Type, Value};
 use super::hash::KeyHash;
@@ -86,14 +86,44 @@ enum Held<'a> {
     Nothing,
     One(Locked<'a>),
     Many(Many<'a>),
+    /// Rare, so it is somewhere else.
+    Growing(Box<Growing<'a>>),
 }
 
 struct Many<'a> {
     /// In the global order.
     locked: Vec<Locked<'a>>,
-    /// In which mode further shards may be locked, by whoever has passed the barrier alone.
-    grows: Option<Mode>,
-    _passage: Passage<'a>,
+    _passage: Together<'a>,
+}
+
+/// Further shards may be locked.
+struct Growing<'a> {
+    /// In the global order.
+    locked: Vec<Locked<'a>>,
+    mode: Mode,
+    _passage: Alone<'a>,
+}
+
+impl<'a> Held<'a> {
+    #[inline]
+    fn all(&self) -> &[Locked<'a>] {
+        match self {
+            Held::Nothing => &[],
+            Held::One(one) => std::slice::from_ref(one),
+            Held::Many(many) => &many.locked,
+            Held::Growing(growing) => &growing.locked,
+        }
+    }
+
+    #[inline]
+    fn all_mut(&mut self) -> &mut [Locked<'a>] {
+        match self {
+            Held::Nothing => &mut [],
+            Held::One(one) => std::slice::from_mut(one),
+            Held::Many(many) => &mut many.locked,
+            Held::Growing(growing) => &mut growing.locked,
+        }
+    }
 }
 
 /// Views are moved twice per command, which is cheap as long as it takes no call of `memcpy`.
@@ -183,14 +213,13 @@ impl Keyspace {
         if is_one && let Some(place) = places.next() {
             return Held::One(locked(place));
         }
-        let passage = self.barrier.shared();
-        Held::Many(Many { locked: places.map(locked).collect(), grows: None, _passage: passage })
+        let passage = self.barrier.together();
+        Held::Many(Many { locked: places.map(locked).collect(), _passage: passage })
     }
 
     fn shards_of(&self, held: &Held<'_>, db: usize, hash: KeyHash, f: impl Fn(&dyn Prefetch)) {
-        if let Held::Many(Many { locked: all, .. }) = held
-            && let Ok(at) = all.binary_search_by_key(&(db as u32, hash.shard), |locked| locked.place)
-        {
+        let all = held.all();
+        if let Ok(at) = all.binary_search_by_key(&(db as u32, hash.shard), |locked| locked.place) {
             match &all[at].guard {
                 Guard::Shared(shard) => f(shard),
                 Guard::Exclusive(shard) => f(shard),
@@ -216,12 +245,12 @@ impl Keyspace {
         databases: impl Iterator<Item = usize>,
         mode: Mode,
     ) -> View<'_> {
-        let passage = self.barrier.shared();
+        let passage = self.barrier.together();
         let locked = databases
             .flat_map(|db| (0..self.shards_per_database).map(move |shard| (db, shard)))
             .map(|(db, shard)| lock(self, db, shard, mode))
             .collect();
-        self.view(db, now_ms, &[], Held::Many(Many { locked, grows: None, _passage: passage }))
+        self.view(db, now_ms, &[], Held::Many(Many { locked, _passage: passage }))
     }
 }
 
@@ -296,10 +325,11 @@ impl<'a> View<'a> {
     fn guard_at(&self, place: (u32, u32)) -> Option<&Guard<'a>> {
         match &self.held {
             Held::One(locked) if locked.place == place => Some(&locked.guard),
-            Held::Many(Many { locked, .. }) => {
-                locked.binary_search_by_key(&place, |locked| locked.place).ok().map(|at| &locked[at].guard)
+            Held::Nothing | Held::One(_) => None,
+            held => {
+                let all = held.all();
+                all.binary_search_by_key(&place, |locked| locked.place).ok().map(|at| &all[at].guard)
             }
-            _ => None,
         }
     }
 
@@ -559,12 +589,7 @@ impl<'a> View<'a> {
     }
 
     fn locked(&self, db: usize) -> impl Iterator<Item = &Guard<'a>> {
-        let all: &[Locked<'a>] = match &self.held {
-            Held::Nothing => &[],
-            Held::One(one) => std::slice::from_ref(one),
-            Held::Many(many) => &many.locked,
-        };
-        all.iter().filter(move |locked| locked.place.0 == db as u32).map(|locked| &locked.guard)
+        self.held.all().iter().filter(move |locked| locked.place.0 == db as u32).map(|locked| &locked.guard)
     }
 
     /// Counts of a locked database.
@@ -592,13 +617,9 @@ impl<'a> View<'a> {
     pub fn flush(&mut self, databases: Range<usize>) -> Garbage {
         let list: SmallVec<[usize; 16]> = databases.clone().collect();
         self.tell_flush(&list);
-        let all: &mut [Locked<'a>] = match &mut self.held {
-            Held::Nothing => &mut [],
-            Held::One(one) => std::slice::from_mut(one),
-            Held::Many(many) => &mut many.locked,
-        };
         let mut tables = Vec::new();
-        for locked in all.iter_mut().filter(|locked| databases.contains(&(locked.place.0 as usize))) {
+        let all = self.held.all_mut().iter_mut();
+        for locked in all.filter(|locked| databases.contains(&(locked.place.0 as usize))) {
             match &mut locked.guard {
                 Guard::Exclusive(shard) => tables.push(shard.clear()),
                 Guard::Shared(_) => panic!("a flush needs exclusive locks"),
@@ -613,7 +634,7 @@ impl<'a> View<'a> {
             return;
         }
         let databases = (a, b);
-        let Held::Many(Many { locked: all, .. }) = &mut self.held else { unlocked() };
+        let all = self.held.all_mut();
         let first = |db: usize| all.partition_point(|locked| locked.place.0 < db as u32);
         let (a, b) = (first(a.min(b)), first(a.max(b)));
         let (low, high) = all.split_at_mut(b);
@@ -654,13 +675,14 @@ impl<'a> View<'a> {
 fn exclusive<'h, 'a>(held: &'h mut Held<'a>, db: usize, hash: KeyHash) -> &'h mut ExclusiveShard<'a> {
     let guard = match held {
         Held::One(locked) if locked.place == (db as u32, hash.shard) => &mut locked.guard,
-        Held::Many(Many { locked: all, .. }) => {
-            match all.binary_search_by_key(&(db as u32, hash.shard), |l| l.place) {
+        Held::Nothing | Held::One(_) => unlocked(),
+        held => {
+            let all = held.all_mut();
+            match all.binary_search_by_key(&(db as u32, hash.shard), |locked| locked.place) {
                 Ok(at) => &mut all[at].guard,
                 Err(_) => unlocked(),
             }
         }
-        _ => unlocked(),
     };
     match guard {
         Guard::Exclusive(shard) => shard,

@@ -4,7 +4,7 @@
 //! together, each in the strongest mode that any command wants. A view made by [`Keyspace::lock_growing`] has the
 //! barrier alone, so [`View::cover`] can lock for it what its commands turn out to need on the way.
 
-use super::{Guard, Held, KeyHash, Keyspace, Many, Mode, View, lock};
+use super::{Growing, Guard, Held, KeyHash, Keyspace, Many, Mode, View, lock};
 use smallvec::SmallVec;
 
 /// One shard in one mode, packed so that sorting gives the global order, and the stronger mode of a shard first.
@@ -86,12 +86,8 @@ impl Keyspace {
             [] => Held::Nothing,
             [one] => Held::One(locked(*one)),
             all => {
-                let passage = self.barrier.shared();
-                Held::Many(Many {
-                    locked: all.iter().map(|one| locked(*one)).collect(),
-                    grows: None,
-                    _passage: passage,
-                })
+                let passage = self.barrier.together();
+                Held::Many(Many { locked: all.iter().map(|one| locked(*one)).collect(), _passage: passage })
             }
         };
         self.view(db, now_ms, &[], held)
@@ -105,7 +101,8 @@ impl Keyspace {
             let (db, shard) = wanted.place();
             lock(self, db as usize, shard as usize, mode)
         });
-        let held = Held::Many(Many { locked: locked.collect(), grows: Some(mode), _passage: passage });
+        let growing = Growing { locked: locked.collect(), mode, _passage: passage };
+        let held = Held::Growing(Box::new(growing));
         self.view(db, now_ms, &[], held)
     }
 }
@@ -127,7 +124,8 @@ impl View<'_> {
             return true;
         }
         let keyspace = self.keyspace;
-        let Held::Many(Many { locked, grows: Some(mode), .. }) = &mut self.held else { return false };
+        let Held::Growing(growing) = &mut self.held else { return false };
+        let Growing { locked, mode, .. } = &mut **growing;
         if wanted.iter().any(|one| one.mode() > *mode) {
             return false;
         }
