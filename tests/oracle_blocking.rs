@@ -307,6 +307,23 @@ const SCENARIOS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "since 7.2: times without end",
+        &["a: BLPOP l inf", "a: BLPOP l 9223372036854775807", "a: BLPOP l 1e300"],
+    ),
+    (
+        "since 7.2: all streams are read when one wakes the reader",
+        &[
+            "p: XADD s 1-1 f v",
+            "a~ XREAD BLOCK 0 STREAMS s t $ 0",
+            "p: MULTI",
+            "p: XADD t 1-1 a 1",
+            "p: XADD s 1-3 b 2",
+            "p: XADD t 1-2 c 3",
+            "p: EXEC",
+            "a<",
+        ],
+    ),
+    (
         "bad times",
         &[
             "a: BLPOP l -1",
@@ -314,12 +331,9 @@ const SCENARIOS: &[(&str, &[&str])] = &[
             "a: BLPOP l",
             "a: BLPOP l ''",
             "a: BLPOP l 1e5000",
-            "a: BLPOP l inf",
             "a: BLPOP l -inf",
             "a: BLPOP l nan",
-            "a: BLPOP l 9223372036854775807",
             "a: BLPOP l 9223372036854775",
-            "a: BLPOP l 1e300",
             "a: BLPOP l -1e300",
             "a: BLPOP l -0.0011",
             "a: BRPOPLPUSH l m -1",
@@ -363,13 +377,6 @@ const SCENARIOS: &[(&str, &[&str])] = &[
             "p: XADD s 1-2 f w",
             "a<",
             "b<",
-            "a~ XREAD BLOCK 0 STREAMS s t $ 0",
-            "p: MULTI",
-            "p: XADD t 1-1 a 1",
-            "p: XADD s 1-3 b 2",
-            "p: XADD t 1-2 c 3",
-            "p: EXEC",
-            "a<",
             "a~ XREAD BLOCK 0 STREAMS s 5-0",
             "p: XADD s 2-0 too low",
             "p: XADD s 6-0 high enough",
@@ -519,13 +526,18 @@ fn knows(side: &mut Side, scenario: &[&str]) -> bool {
     })
 }
 
+/// What the titles of scenarios begin with to which Redis 7.0 replies otherwise than Redis 7.2 and this server. They are
+/// compared when NUTHATCH_TEST_REDIS names a newer one.
+const NEWER: &str = "since 7.2: ";
+
 #[test]
 fn scenarios_give_the_same_replies() {
     let mut ours = Side::new(Process::nuthatch(&["--io-threads", "3"]));
     let mut theirs = Side::new(Process::redis(&[]));
+    let is_old = common::text(&theirs.control.ask(&["INFO", "server"])).contains("redis_version:7.0.");
     let mut different = Vec::new();
     for (title, scenario) in SCENARIOS {
-        if !knows(&mut ours, scenario) {
+        if !knows(&mut ours, scenario) || title.starts_with(NEWER) && is_old {
             println!("{title}: passed over");
             continue;
         }
