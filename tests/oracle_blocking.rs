@@ -313,6 +313,7 @@ const SCENARIOS: &[(&str, &[&str])] = &[
             "a: BLPOP l 9223372036854775807",
             "a: BLPOP l 9223372036854775",
             "a: BLPOP l 1e300",
+            "a: XREAD BLOCK 9223372036854775807 STREAMS s 0",
         ],
     ),
     (
@@ -361,7 +362,6 @@ const SCENARIOS: &[(&str, &[&str])] = &[
             "a: BZMPOP 1 1 z MIN COUNT 0",
             "a: XREAD BLOCK x STREAMS s 0",
             "a: XREAD BLOCK -1 STREAMS s 0",
-            "a: XREAD BLOCK 9223372036854775807 STREAMS s 0",
             "a: XREAD BLOCK 1.5 STREAMS s 0",
             "a: WAIT 1",
             "a: WAIT x 1",
