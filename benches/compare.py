@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from comparison import connections, expiry, latency, machine, memory, peer, publish, throughput
+from comparison import connections, expiry, handoff, latency, machine, memory, peer, publish, throughput, types
 from comparison.context import Context, raise_file_limit
 from comparison.load import Load
 
@@ -28,10 +28,16 @@ SECTIONS = {
     "multi-exec-16": throughput.transactions_16,
     "hot": throughput.hot_key,
     "latency": latency.one_connection,
+    "handoff": handoff.blocked_clients,
     "pubsub": publish.messages,
     "memory": memory.per_key,
     "connections": connections.idle,
     "expiry": expiry.burst,
+    "types-p64": types.requests,
+    "types-ranges": types.ranges,
+    "types-big": types.one_big,
+    "types-bits": types.bits,
+    "types-memory": types.memory,
 }
 
 

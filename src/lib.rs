@@ -13,6 +13,7 @@
 //!   ├── config     directives, redis.conf, command line
 //!   ├── observe    log, histograms, slow log, latency events
 //!   ├── resp       requests in, replies out
+//!   ├── rdb        values in the form of dumps and snapshots
 //!   └── memory     the allocator and its exact figures
 //!         │
 //!       types      algorithms and data structures that know none of the above
@@ -23,6 +24,7 @@ pub mod config;
 pub mod keyspace;
 pub mod memory;
 pub mod observe;
+pub mod rdb;
 pub mod resp;
 pub mod script;
 pub mod server;

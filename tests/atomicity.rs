@@ -575,3 +575,75 @@ fn runs_of_requests_for_one_key_are_exact() {
     assert_eq!(figure("keyspace_hits"), rounds * (RUN + 2) + 1);
     assert_eq!(figure("keyspace_misses"), rounds * 3);
 }
+
+/// How many elements the keys of the next test have.
+const SORTED: usize = 12;
+
+/// Gives all elements weights and values at once. Those of round `n` are all larger than those of the round before,
+/// and in falling order in every other round.
+fn weights(n: usize) -> Vec<String> {
+    let of = |element: usize| {
+        let place = if n.is_multiple_of(2) { element } else { SORTED - 1 - element };
+        let weight = [format!("weight_{element}"), (n * SORTED + place).to_string()];
+        weight.into_iter().chain([format!("value_{element}"), n.to_string()])
+    };
+    (0..SORTED).flat_map(of).collect()
+}
+
+/// What is true of one sorting: all weights and values are of one round, and in order.
+fn sorted_in_one_round(reply: &[u8]) {
+    let found: Vec<usize> = elements(reply)
+        .unwrap_or_else(|| panic!("{}", reply.escape_ascii()))
+        .into_iter()
+        .map(|part| text(part).parse().unwrap_or_else(|_| panic!("nothing found: {}", reply.escape_ascii())))
+        .collect();
+    let round = found[2];
+    let expected = |at: usize| {
+        let element = if round.is_multiple_of(2) { at } else { SORTED - 1 - at };
+        [element, round * SORTED + at, round]
+    };
+    let expected: Vec<usize> = (0..SORTED).flat_map(expected).collect();
+    assert_eq!(found, expected, "a torn sorting");
+}
+
+#[test]
+fn patterns_of_sort_see_one_moment() {
+    let server = server();
+    let race = Race::new(&server);
+    let numbers: Vec<String> = (0..SORTED).map(|element| element.to_string()).collect();
+    let mut client = server.connect();
+    for (command, key) in [("SADD", "elements"), ("RPUSH", "others")] {
+        client.ask(&words(command, &[vec![key.to_owned()], numbers.clone()].concat()));
+    }
+    ok(&client.ask(&words("MSET", &weights(0))));
+    let patterns = ["BY", "weight_*", "GET", "#", "GET", "weight_*", "GET", "value_*"];
+    thread::scope(|scope| {
+        let mut sorters = Vec::new();
+        for key in [["SORT_RO", "elements"], ["SORT", "elements"], ["SORT", "others"]] {
+            let (race, request) = (&race, [&key[..], &patterns].concat());
+            sorters
+                .push(scope.spawn(move || race.run(|client, _| sorted_in_one_round(&client.ask(&request)))));
+        }
+        let request = [&["SORT", "elements"], &patterns[..], &["STORE", "sorted"]].concat();
+        let racing = &race;
+        sorters.push(scope.spawn(move || {
+            racing.run(|client, _| {
+                assert_eq!(integer(&client.ask(&request)), 3 * SORTED as i64);
+                sorted_in_one_round(&client.ask(&["LRANGE", "sorted", "0", "-1"]));
+            })
+        }));
+        scope.spawn(|| race.run(|client, n| ok(&client.ask(&words("MSET", &weights(n))))));
+        // Others that lock many keys, or everything, or walk over it.
+        scope.spawn(|| {
+            race.run(|client, _| {
+                ok(&client.ask(&["MSET", "a", "x", "b", "y", "c", "z"]));
+                ok(&client.ask(&["RENAME", "b", "d"]));
+                client.ask(&["SORT", "others", "STORE", "c"]);
+                client.ask(&["SCAN", "0", "COUNT", "100"]);
+                ok(&client.ask(&["SWAPDB", "1", "2"]));
+            })
+        });
+        let counts = join(sorters);
+        assert!(counts.iter().all(|count| *count > 20), "there was no race: {counts:?}");
+    });
+}

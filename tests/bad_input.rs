@@ -688,7 +688,9 @@ fn every_reply_is_well_formed() {
     let server = Process::nuthatch(&[]);
     let list = server.connect().ask(&["COMMAND", "LIST"]);
     let names = common::elements(&list).expect("an array").into_iter().map(text);
-    let names = names.filter(|name| !NOT_AT_RANDOM.contains(&name.as_str()) && name != "quit").collect();
+    // Commands that subscribe reply once for each channel; after MULTI nothing is answered but QUEUED.
+    let has_one_reply = |name: &str| name != "quit" && name != "multi" && !name.ends_with("subscribe");
+    let names = names.filter(|name| !NOT_AT_RANDOM.contains(&name.as_str()) && has_one_reply(name)).collect();
     let mut noise = Noise { rng: StdRng::seed_from_u64(7), names };
     for proto in ["2", "3"] {
         let mut client = server.connect();

@@ -1,127 +1,26 @@
-//! Fuzzing of all that reads bytes from strangers, for a moment in each run of the tests, or for as many seconds
-//! per target as `NUTHATCH_FUZZ_SECONDS` says. `NUTHATCH_FUZZ_SEED` chooses other inputs.
-//!
-//! Inputs are mutations of a few examples. An input whose outcome is of a new kind joins the examples, which
-//! leads deeper into a format than chance alone would. A failure shows the input.
+//! Fuzzing of all that reads bytes from strangers but snapshots and dumps, which have a program of their own; see
+//! `common/fuzzing.rs`.
 
+#[path = "common/fuzzing.rs"]
+mod fuzzing;
 #[path = "common/receiver.rs"]
 mod receiver;
 
+use fuzzing::{MAX_INPUT_BYTES, allocated_bytes, fuzz};
 use nuthatch::config::cli::{Invocation, parse_with};
 use nuthatch::config::parse::{MAX_LINE_BYTES, split_args};
 use nuthatch::resp::inline;
 use nuthatch::resp::scan::Limits;
 use nuthatch::types::long_double::LongDouble;
 use nuthatch::types::{glob, lcs, number};
-use rand::rngs::SmallRng;
+use rand::Rng;
 use rand::seq::IndexedRandom;
-use rand::{Rng, SeedableRng};
 use receiver::{scan_cut, scan_whole};
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::ffi::OsStringExt;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
-
-const DEFAULT_SECONDS: u64 = 2;
-/// Longer inputs find little and cost much.
-const MAX_INPUT_BYTES: usize = 4096;
-/// Examples beyond these replace others.
-const MAX_EXAMPLES: usize = 2000;
-
-fn setting(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
-
-/// Feeds `target` with mutations of `examples`, into which pieces of `dictionary` are woven. What it returns
-/// tells kinds of outcomes apart.
-fn fuzz<K: Hash>(
-    examples: &[&[u8]],
-    dictionary: &[&[u8]],
-    mut target: impl FnMut(&[u8], &mut SmallRng) -> K,
-) {
-    let seconds = setting("NUTHATCH_FUZZ_SECONDS").unwrap_or(DEFAULT_SECONDS);
-    let mut rng = SmallRng::seed_from_u64(setting("NUTHATCH_FUZZ_SEED").unwrap_or(1));
-    let end = Instant::now() + Duration::from_secs(seconds);
-    let mut examples: Vec<Vec<u8>> = examples.iter().map(|example| example.to_vec()).collect();
-    let mut kinds = HashSet::new();
-    let mut next = 0;
-    let mut runs = 0_u64;
-    while Instant::now() < end {
-        let mut input = match examples.get(next) {
-            Some(example) => example.clone(),
-            None => mutated(&examples, dictionary, &mut rng),
-        };
-        next += 1;
-        input.truncate(MAX_INPUT_BYTES);
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            let mut hasher = DefaultHasher::new();
-            target(&input, &mut rng).hash(&mut hasher);
-            hasher.finish()
-        }));
-        match outcome {
-            Ok(kind) if kinds.insert(kind) && next > examples.len() => {
-                if examples.len() < MAX_EXAMPLES {
-                    examples.push(input);
-                    next = examples.len();
-                } else {
-                    let at = rng.random_range(0..examples.len());
-                    examples[at] = input;
-                }
-            }
-            Ok(_) => {}
-            Err(panic) => {
-                eprintln!("input {runs}: b\"{}\"", input.escape_ascii());
-                resume_unwind(panic);
-            }
-        }
-        runs += 1;
-    }
-    println!("{runs} inputs, {} kinds of outcomes", kinds.len());
-    assert!(runs > 100, "hardly anything was tried");
-}
-
-fn mutated(examples: &[Vec<u8>], dictionary: &[&[u8]], rng: &mut SmallRng) -> Vec<u8> {
-    let mut input = examples.choose(rng).cloned().unwrap_or_default();
-    for _ in 0..1 << rng.random_range(0..4) {
-        let at = rng.random_range(0..=input.len());
-        let some = at..(at + rng.random_range(0..8)).min(input.len());
-        match rng.random_range(0..9) {
-            0 if at < input.len() => input[at] ^= 1 << rng.random_range(0..8),
-            1 if at < input.len() => input[at] = rng.random(),
-            2 => input.insert(at, rng.random()),
-            3 => drop(input.drain(some)),
-            4 => {
-                let copy = input[some].to_vec();
-                let to = rng.random_range(0..=input.len());
-                drop(input.splice(to..to, copy));
-            }
-            5 => input.truncate(at),
-            6 => {
-                let other = examples.choose(rng).map_or(&[][..], Vec::as_slice);
-                let from = rng.random_range(0..=other.len());
-                input.truncate(at);
-                input.extend_from_slice(&other[from..]);
-            }
-            _ => {
-                let piece = dictionary.choose(rng).copied().unwrap_or_default();
-                // Over what was there, or between.
-                let over = if rng.random() { at..at } else { at..(at + piece.len()).min(input.len()) };
-                drop(input.splice(over, piece.iter().copied()));
-            }
-        }
-    }
-    input
-}
-
-/// Bytes that `f` allocates in all.
-fn allocated_bytes(f: impl FnOnce()) -> u64 {
-    let counter = tikv_jemalloc_ctl::thread::allocatedp::read().expect("jemalloc counts");
-    let before = counter.get();
-    f();
-    counter.get() - before
-}
 
 #[test]
 fn the_scanner_reads_anything_in_any_pieces() {

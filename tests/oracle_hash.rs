@@ -9,12 +9,11 @@
 
 mod common;
 
-use common::{Client, Process, frame_len, free_port, info, text};
+use common::{Client, Process, frame_len, info, text};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use std::collections::BTreeSet;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// All runs together take about this long.
@@ -500,17 +499,6 @@ fn line(request: &[Vec<u8>]) -> String {
     request.iter().map(|arg| format!("\"{}\"", shown(arg))).collect::<Vec<_>>().join(" ")
 }
 
-/// The Redis to compare with.
-fn oracle() -> Process {
-    let port = free_port();
-    let mut command = Command::new(std::env::var("NUTHATCH_TEST_REDIS").unwrap_or("redis-server".into()));
-    command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
-    command.args(["--enable-debug-command", "yes"]);
-    let process = Process::launch(command, port, tempfile::tempdir().expect("a directory for the server"));
-    process.await_listening();
-    process
-}
-
 /// The first number of the version of a server.
 fn version(client: &mut Client) -> u32 {
     let info = text(&client.ask(&["INFO", "server"]));
@@ -520,7 +508,8 @@ fn version(client: &mut Client) -> u32 {
 
 #[test]
 fn random_commands_get_the_replies_of_redis() {
-    let (ours, theirs) = (Process::nuthatch(&["--enable-debug-command", "yes"]), oracle());
+    let debug = ["--enable-debug-command", "yes"];
+    let (ours, theirs) = (Process::nuthatch(&debug), Process::redis(&debug));
     let is_new = version(&mut theirs.connect()) >= 8;
     let started = Instant::now();
     let mut commands = 0;
@@ -758,7 +747,7 @@ fn commands_on_deadlines_of_fields() {
 
 #[test]
 fn the_script_tells_the_truth_about_redis() {
-    let oracle = oracle();
+    let oracle = Process::redis(&["--enable-debug-command", "yes"]);
     let mut client = oracle.connect();
     if version(&mut client) >= 8 {
         run_script(&mut client);

@@ -209,7 +209,7 @@ impl Generator {
                     request.extend([b"COUNT".to_vec(), self.one_of(&["1", "7", "1000", "0", "-1", "x"])])
                 }
                 4 => request.extend([b"TYPE".to_vec(), b"set".to_vec()]),
-                _ => request.push(self.one_of(&["COUNT", "MATCH", "NOVALUES", "bad"])),
+                _ => request.push(self.one_of(&["COUNT", "MATCH", "bad"])),
             }
         }
         request
@@ -534,6 +534,7 @@ fn replies_of_resp3_and_errors() {
     told.says("SRANDMEMBER none", "_\\r\\n");
     told.says("SPOP none", "_\\r\\n");
     told.says("SPOP none 1", "~0\\r\\n");
+    told.says("SSCAN s 0 NOVALUES", "-ERR NOVALUES option can only be used in HSCAN\\r\\n");
     told.says("SPOP s -1", "-ERR value is out of range, must be positive\\r\\n");
     told.says("SPOP s x", "-ERR value is out of range, must be positive\\r\\n");
     told.says("SPOP s 1 2", "-ERR syntax error\\r\\n");

@@ -9,7 +9,7 @@ use crate::batch::{Batch, Numbers};
 use crate::options::Options;
 use crate::replies::ReplyCounter;
 use crate::report::Report;
-use crate::socket::Socket;
+use crate::socket::{Address, Socket};
 use crate::throughput::seed;
 use std::io::{self, ErrorKind, Read, Write};
 use std::thread;
@@ -20,21 +20,38 @@ const READ_BYTES: usize = 16 * 1024;
 const SPIN: Duration = Duration::from_micros(80);
 
 /// A connection with a single request under way.
-struct Line {
-    socket: Socket,
+pub struct Line {
+    pub socket: Socket,
     replies: ReplyCounter,
+    buffer: Box<[u8]>,
 }
 
 impl Line {
+    pub fn connect(address: &Address) -> io::Result<Line> {
+        let socket = Socket::connect(address)?;
+        Ok(Line { socket, replies: ReplyCounter::default(), buffer: vec![0; READ_BYTES].into() })
+    }
+
+    /// Error replies so far.
+    pub fn errors(&self) -> u64 {
+        self.replies.errors()
+    }
+
     /// Sends `request` and waits for its reply.
-    fn call(&mut self, request: &[u8], buffer: &mut [u8]) -> io::Result<()> {
+    fn call(&mut self, request: &[u8]) -> io::Result<()> {
         self.socket.write_all(request)?;
+        self.await_reply()
+    }
+
+    /// Waits for the reply to the request that is under way.
+    pub fn await_reply(&mut self) -> io::Result<()> {
+        let Line { socket, replies, buffer } = self;
         loop {
-            match self.socket.read(buffer) {
+            match socket.read(buffer) {
                 Ok(0) => {
                     return Err(io::Error::new(ErrorKind::UnexpectedEof, "the server closed a connection"));
                 }
-                Ok(bytes) if self.replies.feed(&buffer[..bytes]) > 0 => return Ok(()),
+                Ok(bytes) if replies.feed(&buffer[..bytes]) > 0 => return Ok(()),
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
@@ -47,12 +64,9 @@ impl Line {
 pub fn run(options: &Options, report: &mut Report) -> io::Result<()> {
     // Without a rate there is never more than one request under way, so one connection is all there can be.
     let amount = if options.rate.is_some() { options.connections } else { 1 };
-    let mut lines = (0..amount)
-        .map(|_| Ok(Line { socket: Socket::connect(&options.address)?, replies: ReplyCounter::default() }))
-        .collect::<io::Result<Vec<_>>>()?;
+    let mut lines = (0..amount).map(|_| Line::connect(&options.address)).collect::<io::Result<Vec<_>>>()?;
     let mut batch = Batch::new(&options.templates.request, 1, options.keys, options.value_size);
     let mut numbers = Numbers::new(seed(0), options.keys, options.spread_from, options.spread_ms);
-    let mut buffer = vec![0; READ_BYTES];
     let mut nanos = Vec::new();
 
     wait_for_start(options.start_at);
@@ -72,24 +86,29 @@ pub fn run(options: &Options, report: &mut Report) -> io::Result<()> {
             break;
         }
         let line = turn as usize % lines.len();
-        lines[line].call(batch.requests(1), &mut buffer)?;
+        lines[line].call(batch.requests(1))?;
         last_done = Instant::now();
         if from >= measured_from {
             nanos.push((last_done - from).as_nanos() as u64);
         }
     }
-    nanos.sort_unstable();
     report.text("mode", "latency");
     report.text("command", &options.command);
     report.integer("connections", lines.len() as u64);
     report.integer("requests", nanos.len() as u64);
-    report.integer("errors", lines.iter().map(|line| line.replies.errors()).sum());
+    report.integer("errors", lines.iter().map(Line::errors).sum());
+    distribution(nanos, report);
+    Ok(())
+}
+
+/// Reports mean and percentiles of these times.
+pub fn distribution(mut nanos: Vec<u64>, report: &mut Report) {
+    nanos.sort_unstable();
     let micros = |nanos: u64| nanos as f64 / 1e3;
     report.number("mean_us", micros(nanos.iter().sum()) / nanos.len().max(1) as f64);
     for (name, share) in [("p50_us", 0.5), ("p99_us", 0.99), ("p999_us", 0.999), ("max_us", 1.0)] {
         report.number(name, micros(percentile(&nanos, share)));
     }
-    Ok(())
 }
 
 /// The smallest of the sorted values that at least `share` of them do not exceed; 0 if there are none.

@@ -10,6 +10,7 @@ mod batch;
 mod commands;
 mod digits;
 mod epoll;
+mod handoff;
 mod latency;
 mod options;
 mod process;
@@ -51,6 +52,7 @@ fn run(options: &Options) -> std::io::Result<()> {
         match options.mode {
             Mode::Throughput => throughput::run(options, &mut report)?,
             Mode::Latency => latency::run(options, &mut report)?,
+            Mode::Handoff => handoff::run(options, &mut report)?,
             Mode::Publish => publish::run(options, &mut report)?,
         }
     }

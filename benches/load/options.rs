@@ -16,8 +16,8 @@ Where
   --port N            its port (6379)
   --unix PATH         its Unix socket, instead of host and port
 What
-  --command NAME      set get incr setex mset10 mget10 hotset hotget hotincr ping publish, or custom
-                      (get)
+  --command NAME      set get incr setex mset10 mget10 hotset hotget hotincr ping publish
+                      handoff, or custom (get)
   --template TEXT     the request of `custom`, words separated by spaces, with these marks inside the words:
                       __rand__ (random key number), __seq__ (running number), __spread__ (random instant, see below),
                       __value__ (a value of --value-size bytes); a word `;` stands between requests that belong
@@ -29,7 +29,8 @@ What
   --spread-from MS    __spread__ marks are instants in Unix ms from here on, ...
   --spread-ms MS      ... spread evenly at random over so many ms
 How
-  --connections N     connections, each with one batch of requests under way (50)
+  --connections N     connections, each with one batch of requests under way (50);
+                      with --command handoff: those that wait in turns for the pushes of one more
   --threads N         threads that serve them (1)
   --pipeline N        requests in a batch (1)
   --seconds S         how long to measure, fractions allowed (3); 0 stops after --preload
@@ -50,6 +51,8 @@ pub enum Mode {
     Throughput,
     /// Time of single requests.
     Latency,
+    /// Time from a push to its arrival at a client that waits.
+    Handoff,
     /// Messages per second that reach subscribers.
     Publish,
 }
@@ -144,6 +147,8 @@ impl Options {
         options.address = unix.map_or(Address::Tcp(host, port), Address::Unix);
         if options.command == "publish" {
             options.mode = Mode::Publish;
+        } else if options.command == "handoff" {
+            options.mode = Mode::Handoff;
         } else {
             options.templates = commands::find(&options.command, template)?;
         }

@@ -121,7 +121,7 @@ impl<'a> Args<'a> {
     }
 
     /// The arguments that are left.
-    pub fn rest(self) -> impl ExactSizeIterator<Item = &'a [u8]> {
+    pub fn rest(self) -> impl ExactSizeIterator<Item = &'a [u8]> + Clone {
         let request = self.request;
         (self.next..request.len()).map(move |i| request.get(i))
     }

@@ -41,3 +41,13 @@ impl Origin {
         self != Origin::Client
     }
 }
+
+impl Call<'_, '_> {
+    /// The length from which on a reply need not go on: the connection will be closed for what it has not read.
+    pub fn longest_reply_bytes(&self) -> usize {
+        match self.server.config.client_output_buffer_limit().normal.hard_bytes {
+            0 => usize::MAX,
+            bytes => usize::try_from(bytes).unwrap_or(usize::MAX),
+        }
+    }
+}

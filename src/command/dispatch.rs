@@ -13,16 +13,17 @@ use super::scripting;
 use super::spec::{Flags, Scope};
 use super::table::{Entry, table};
 use super::transaction::{self, Queued};
-use crate::keyspace::Footprint;
-use crate::keyspace::View;
-use crate::keyspace::view::{Hashed, Mode};
+use crate::keyspace::view::{Hashed, Mode, Tally};
+use crate::keyspace::{Footprint, View, unix_ms};
 use crate::memory;
 use crate::resp::reply::{Proto, Reply};
 use crate::resp::scan::Request;
 use crate::script::Purpose;
+use crate::state::counters::WorkerTotals;
 use crate::state::pause::Paused;
 use crate::state::session::{Next, ReplyMode};
 use crate::state::tracking::Modes;
+use crate::state::waiters::{self, Postponed};
 use crate::state::{Server, Session};
 use smallvec::SmallVec;
 use std::sync::atomic::Ordering;
@@ -134,6 +135,8 @@ pub struct Dispatcher<'a> {
     /// The clock's raw value when it was locked.
     locked_raw: u64,
     untimed: Untimed,
+    /// What has to be done for clients that wait, as soon as the locks are gone.
+    postponed: Vec<Postponed>,
     now_ms: i64,
 }
 
@@ -146,6 +149,7 @@ impl<'a> Dispatcher<'a> {
             view: None,
             locked_raw: 0,
             untimed: Untimed::default(),
+            postponed: Vec::new(),
             now_ms,
         }
     }
@@ -194,7 +198,13 @@ impl<'a> Dispatcher<'a> {
             return Flow::Done;
         }
         self.call(session, out, request, entry, keys, following);
-        if following == Following::Anything || self.meter.nanos_since(self.locked_raw) > MAX_HELD_NANOS {
+        if self.view.as_ref().is_some_and(|view| !view.is_unobserved()) {
+            self.serve_waiters();
+        }
+        if following == Following::Anything
+            || !self.postponed.is_empty()
+            || self.meter.nanos_since(self.locked_raw) > MAX_HELD_NANOS
+        {
             self.release();
         }
         Flow::Done
@@ -311,23 +321,56 @@ impl<'a> Dispatcher<'a> {
             self.time(entry);
         }
         let Some(view) = &mut self.view else { return };
-        let tally = view.finish();
-        let totals = &self.meter.counters.totals;
-        if tally.hits.get() + tally.misses.get() > 0 {
-            totals.keyspace_hits.add(tally.hits.get() as u64);
-            totals.keyspace_misses.add(tally.misses.get() as u64);
-        }
-        if tally.dirty.get() > 0 {
-            totals.dirty.add(tally.dirty.get().into());
-        }
-        if tally.expired.get() > 0 {
-            totals.expired_keys.add(tally.expired.get() as u64);
-            totals.expired_lazily.add(tally.expired.get() as u64);
-        }
-        if tally.expired_fields.get() > 0 {
-            totals.expired_subkeys.add(tally.expired_fields.get() as u64);
-        }
+        let is_observed = !view.is_unobserved();
+        count(view.finish(), &self.meter.counters.totals);
         self.view = None;
+        if is_observed && (!self.postponed.is_empty() || self.server.waiters.has_expired()) {
+            self.serve_rest();
+        }
+    }
+
+    /// The command is over: serves clients that wait for the keys that it has changed.
+    #[cold]
+    fn serve_waiters(&mut self) {
+        let Some(view) = &mut self.view else { return };
+        let ready = waiters::ready_keys(view);
+        if ready.is_empty() {
+            return;
+        }
+        if let Some(entry) = self.untimed.entry {
+            // What follows is no part of these calls.
+            self.time(entry);
+        }
+        if let Some(view) = &mut self.view {
+            // What has expired while the command ran is not served.
+            view.now_ms = unix_ms();
+            self.server.waiters.serve(view, ready, &mut self.postponed);
+        }
+        self.meter.pass_over();
+    }
+
+    /// Serves clients that could not be served under the command's own locks.
+    #[cold]
+    fn serve_rest(&mut self) {
+        let (server, totals) = (self.server, &self.meter.counters.totals);
+        let postponed = std::mem::take(&mut self.postponed);
+        server.waiters.serve_rest(&server.keyspace, self.now_ms, postponed, |view| {
+            count(view.finish(), totals);
+        });
+        self.meter.pass_over();
+    }
+
+    /// The command waits: it is counted when it is done (see [`super::blocking::count`]).
+    #[cold]
+    fn begin_wait(&mut self, session: &mut Session) {
+        if let Some(entry) = self.untimed.entry {
+            self.time(entry);
+        }
+        let nanos = self.meter.pass_over();
+        if let Some(wait) = &mut session.wait {
+            wait.nanos = nanos;
+        }
+        session.client.last_active_ms.store(self.now_ms, Ordering::Relaxed);
     }
 
     /// Locks for a command: keeps what is still locked if it fits.
@@ -338,8 +381,8 @@ impl<'a> Dispatcher<'a> {
         entry: &'static Entry,
         request: Request<'_>,
         keys: &'a [Hashed],
+        mode: Mode,
     ) -> Result<(), Error> {
-        let mode = inside::mode(entry);
         if let (Some(view), [key]) = (&mut self.view, keys)
             && view.has_lock_of(session.db, key, mode)
         {
@@ -399,7 +442,36 @@ impl<'a> Dispatcher<'a> {
                 hashed.iter().for_each(|key| footprint.add_key(db, key.hash, mode));
                 keyspace.lock_growing(db, now_ms, &footprint, mode)
             }
+            Scope::Chosen(_) => {
+                let mut footprint = Footprint::default();
+                inside::add_footprint(&mut footprint, keyspace, db, entry, request, std::iter::empty());
+                keyspace.lock_footprint(db, now_ms, &footprint)
+            }
         })
+    }
+
+    /// Calls a handler again that could not do with its key locked for reading.
+    #[cold]
+    fn call_exclusively(
+        &mut self,
+        session: &mut Session,
+        out: &mut Reply,
+        request: Request<'_>,
+        entry: &'static Entry,
+        keys: &'a [Hashed],
+    ) -> Result<(), Error> {
+        self.lock(session, entry, request, keys, Mode::Exclusive)?;
+        let (Some(handler), Some(view)) = (entry.spec.handler, &mut self.view) else { return Ok(()) };
+        view.set_touch(!session.no_touch);
+        view.act_for(session.client.id);
+        let (server, meter) = (self.server, &mut self.meter);
+        let (args, origin) = (Args::new(request, entry.first_arg()), Origin::Client);
+        let result = handler(&mut Call { args, keys: view, out, session, server, entry, origin, meter });
+        if !session.tracking.is_empty() {
+            remember_tracked(server, session, entry, request);
+            end_caching(session, Some(entry));
+        }
+        result
     }
 
     #[inline]
@@ -416,7 +488,7 @@ impl<'a> Dispatcher<'a> {
         begin_reply(session);
         session.client.last_command.store(entry.id as u32, Ordering::Relaxed);
         let mut before = out.len();
-        let result = match self.lock(session, entry, request, keys) {
+        let result = match self.lock(session, entry, request, keys, entry.first_mode()) {
             Err(error) => Err(error),
             Ok(()) => {
                 let (server, meter) = (self.server, &mut self.meter);
@@ -440,12 +512,16 @@ impl<'a> Dispatcher<'a> {
                     // What ran inside was shown before.
                     show_monitors(server, session, entry, request);
                 }
-                if !session.tracking.is_empty() {
+                if !session.tracking.is_empty() && result != Err(Error::NeedsExclusive) {
                     remember_tracked(server, session, entry, request);
                     end_caching(session, Some(entry));
                 }
                 result
             }
+        };
+        let result = match result {
+            Err(Error::NeedsExclusive) => self.call_exclusively(session, out, request, entry, keys),
+            result => result,
         };
         let failed = result.is_err();
         if let Err(error) = result {
@@ -461,6 +537,9 @@ impl<'a> Dispatcher<'a> {
         }
         if session.next == Next::CloseNow {
             out.truncate(0);
+        }
+        if session.next == Next::Wait {
+            return self.begin_wait(session);
         }
         self.meter.count_command(session);
         self.untimed.calls += 1;
@@ -481,6 +560,25 @@ impl<'a> Dispatcher<'a> {
     fn time(&mut self, entry: &Entry) -> u64 {
         let Untimed { calls, failed, .. } = std::mem::take(&mut self.untimed);
         self.meter.time(entry, calls, failed)
+    }
+}
+
+/// Counts what a command did to keys.
+#[inline]
+fn count(tally: &Tally, totals: &WorkerTotals) {
+    if tally.hits.get() + tally.misses.get() > 0 {
+        totals.keyspace_hits.add(tally.hits.get() as u64);
+        totals.keyspace_misses.add(tally.misses.get() as u64);
+    }
+    if tally.dirty.get() > 0 {
+        totals.dirty.add(tally.dirty.get().into());
+    }
+    if tally.expired.get() > 0 {
+        totals.expired_keys.add(tally.expired.get() as u64);
+        totals.expired_lazily.add(tally.expired.get() as u64);
+    }
+    if tally.expired_fields.get() > 0 {
+        totals.expired_subkeys.add(tally.expired_fields.get() as u64);
     }
 }
 

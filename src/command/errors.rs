@@ -16,6 +16,12 @@ pub enum Error {
     NotFloat,
     /// The key holds a value of another type.
     WrongType,
+    /// RESTORE to a key that there is.
+    BusyKey,
+    /// RESTORE of bytes that no DUMP has written, or a later one.
+    DumpEnvelope,
+    /// RESTORE of a value that is damaged.
+    DumpFormat,
     Overflow,
     DecrementOverflow,
     NanOrInfinity,
@@ -97,6 +103,9 @@ pub enum Error {
     TimeoutNotInteger,
     TimeoutNegative,
     TimeoutOutOfRange,
+    /// No client sees this: the handler has found, before it did anything, that it has to change a key that is
+    /// locked for reading. It is called again when the key is locked for writing.
+    NeedsExclusive,
     /// Any other message of one place, with its code (`ERR …`).
     Other(Cow<'static, str>),
     /// One that repeats bytes of a request.
@@ -166,6 +175,9 @@ impl fmt::Display for Error {
             Error::NotInteger => "ERR value is not an integer or out of range",
             Error::NotInt32 => "ERR value is out of range, value must between -2147483648 and 2147483647",
             Error::WrongType => "WRONGTYPE Operation against a key holding the wrong kind of value",
+            Error::BusyKey => "BUSYKEY Target key name already exists.",
+            Error::DumpEnvelope => "ERR DUMP payload version or checksum are wrong",
+            Error::DumpFormat => "ERR Bad data format",
             Error::NotFloat => "ERR value is not a valid float",
             Error::Overflow => "ERR increment or decrement would overflow",
             Error::DecrementOverflow => "ERR decrement would overflow",
@@ -253,6 +265,7 @@ impl fmt::Display for Error {
             Error::TimeoutNotInteger => "ERR timeout is not an integer or out of range",
             Error::TimeoutOutOfRange => "ERR timeout is out of range",
             Error::TimeoutNegative => "ERR timeout is negative",
+            Error::NeedsExclusive => "ERR a key has to be locked for writing",
             Error::Other(line) => line,
         };
         f.write_str(line)

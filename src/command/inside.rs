@@ -8,14 +8,14 @@ use super::args::Args;
 use super::call::{Call, Origin};
 use super::dispatch::{Resolved, hash_keys, remember_tracked, show_monitors};
 use super::errors::Error;
+use super::keyspec;
 use super::scripting;
-use super::spec::{Databases, Scope};
+use super::spec::{Databases, Needs, Scope};
 use super::table::Entry;
 use crate::keyspace::hash::KeyHash;
 use crate::keyspace::view::Mode;
 use crate::keyspace::{Footprint, Keyspace};
 use crate::resp::scan::Request;
-use std::sync::atomic::Ordering;
 
 /// The mode in which a command locks its keys.
 pub fn mode(entry: &Entry) -> Mode {
@@ -61,6 +61,16 @@ pub fn add_footprint(
                 footprint.add_key(db, keyspace.hash(request.get(at)), mode);
             }
         }
+        Scope::Chosen(needs) => {
+            let Needs { database, mode } = needs(request);
+            if database {
+                footprint.add_database(db, mode);
+            } else {
+                let mut add = |at: usize, _| footprint.add_key(db, keyspace.hash(request.get(at)), mode);
+                // Where the arguments are wrong there are no keys, and the answer is an error.
+                let _ = keyspec::for_each_key(entry.spec, request, &mut add);
+            }
+        }
     }
     db
 }
@@ -100,7 +110,6 @@ impl Call<'_, '_> {
     pub fn run_inside(&mut self, entry: &'static Entry, request: Request<'_>, origin: Origin) {
         let Some(handler) = entry.spec.handler else { return };
         let before = self.out.len();
-        self.session.client.last_command.store(entry.id as u32, Ordering::Relaxed);
         self.keys.turn_to(self.session.db);
         self.keys.set_touch(!self.session.no_touch);
         if self.meter.monitored {

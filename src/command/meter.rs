@@ -102,6 +102,12 @@ impl<'a> Meter<'a> {
         }
     }
 
+    /// What has happened since the end of the last command is no command. Returns its nanoseconds.
+    pub fn pass_over(&mut self) -> u64 {
+        let raw = self.clock.raw();
+        self.clock.delta_as_nanos(std::mem::replace(&mut self.last_raw, raw), raw)
+    }
+
     /// What happens from here on happens inside the command that runs.
     pub fn begin_inside(&mut self) -> Began {
         let began = Began(self.last_raw);

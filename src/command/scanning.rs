@@ -12,6 +12,8 @@ pub fn matches(pattern: &[u8], name: &[u8]) -> bool {
 /// How many elements a step looks at if it is not told.
 const DEFAULT_COUNT: usize = 10;
 
+const NOVALUES_ELSEWHERE: Error = Error::line("ERR NOVALUES option can only be used in HSCAN");
+
 /// What is walked, which decides about the options that there are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Scanned {
@@ -44,7 +46,10 @@ impl<'a> ScanOptions<'a> {
                 options.pattern = Some(args.take()?);
             } else if scanned == Scanned::Keys && args.skip_word("TYPE") {
                 options.type_name = Some(args.take()?);
-            } else if scanned == Scanned::Fields && args.skip_word("NOVALUES") {
+            } else if args.skip_word("NOVALUES") {
+                if scanned != Scanned::Fields {
+                    return Err(NOVALUES_ELSEWHERE);
+                }
                 options.without_values = true;
             } else {
                 return Err(Error::Syntax);

@@ -51,6 +51,8 @@ bitflags! {
         const PUSHES = 1 << 24;
         /// Behind MULTI it is not queued. Clients do not see this.
         const UNQUEUED = 1 << 25;
+        /// Seldom writes what it notes, and locks for reading until it does. Clients do not see this.
+        const NOTES = 1 << 26;
         /// Those of commands that change data, or may.
         const WRITES = Self::WRITE.bits() | Self::MAY_REPLICATE.bits();
     }
@@ -321,6 +323,16 @@ pub enum Scope {
     Queued,
     /// As [`Scope::Keys`]; but a script may turn out to touch others too.
     Script,
+    /// What the function finds that the arguments need (SORT).
+    Chosen(fn(Request<'_>) -> Needs),
+}
+
+/// What a request locks whose record leaves it to its arguments.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Needs {
+    /// Every shard of the selected database; otherwise the keys that the key specifications find.
+    pub database: bool,
+    pub mode: Mode,
 }
 
 /// Reads the arguments behind the command's name and appends, for each key that may be touched, its database and

@@ -2,9 +2,10 @@
 
 use super::spec::{Command, Flags, KeySpec, Scope};
 use super::{
-    bitmap, connection, generic, hash, hyperloglog, list, pubsub, scripting, server, set, sorted_set, stream,
-    string, transaction,
+    bitmap, connection, generic, geo, hash, hyperloglog, list, pubsub, scripting, server, set, sorted_set,
+    stream, string, transaction,
 };
+use crate::keyspace::view::Mode;
 use crate::resp::scan::Request;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -35,8 +36,8 @@ impl Entry {
         })
     }
 
-    /// Whether its keys are locked for writing: those of commands that write, and of reads that may note
-    /// something in what they read (PFCOUNT).
+    /// Whether it may change something: it writes, or is a read that may note something in what it reads
+    /// (PFCOUNT).
     pub fn is_write(&self) -> bool {
         self.spec.flags.intersects(Flags::WRITES)
     }
@@ -44,6 +45,14 @@ impl Entry {
     /// Whether it runs what was queued behind MULTI.
     pub fn is_exec(&self) -> bool {
         matches!(self.spec.scope, Scope::Queued)
+    }
+
+    /// How its keys are locked when it runs by itself. One that [notes](Flags::NOTES) asks for more when it has
+    /// something to note, with [`Error::NeedsExclusive`](super::errors::Error::NeedsExclusive).
+    #[inline]
+    pub fn first_mode(&self) -> Mode {
+        let may_change = self.is_write() && !self.spec.flags.contains(Flags::NOTES);
+        if may_change { Mode::Exclusive } else { Mode::Shared }
     }
 
     /// The index of the first argument behind the name(s).
@@ -56,6 +65,7 @@ impl Entry {
 const GROUPS: &[&[Command]] = &[
     string::COMMANDS,
     bitmap::COMMANDS,
+    geo::COMMANDS,
     hash::COMMANDS,
     hyperloglog::COMMANDS,
     list::COMMANDS,

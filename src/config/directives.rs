@@ -46,6 +46,7 @@ const DEFRAG: Effect = NoEffect("values are never moved to defragment memory");
 const FOREGROUND: Effect = NoEffect("the server runs in the foreground; use a service manager");
 const KERNEL: Effect = NoEffect("the kernel's settings for the process are left alone");
 const MODULES: Effect = NoEffect("modules cannot be loaded");
+const SANITIZED: Effect = NoEffect("all are always checked in full");
 const SYSLOG: Effect = NoEffect("logs go to standard output or to a file");
 const TESTING: Effect = NoEffect("it only serves the tests of other servers");
 const THREADS: Effect = NoEffect("every worker thread executes commands itself");
@@ -142,7 +143,7 @@ rename_command: lines(2, 2) = "", Active, "Give a command another name, or none.
 enable_protected_configs: choice(ProtectedAction) = "no" + IMMUTABLE, Active, "Who may set protected directives at run time.";
 enable_debug_command: choice(ProtectedAction) = "no" + IMMUTABLE, Active, "Who may use DEBUG.";
 enable_module_command: choice(ProtectedAction) = "no" + IMMUTABLE, MODULES, "Who may use MODULE.";
-sanitize_dump_payload: choice(SanitizePayload) = "no" + DEBUG, PERSISTENCE, "Whose serialized values are checked in full.";
+sanitize_dump_payload: choice(SanitizePayload) = "no" + DEBUG, SANITIZED, "Whose serialized values are checked in full.";
 
 ["clients"]
 maxclients: uint(1, U32) = "10000", Active, "Clients served at a time.";
@@ -200,7 +201,7 @@ list_max_ziplist_value: obsolete() = "", NoEffect("list-max-listpack-size replac
 save: save_points() = "3600 1 300 100 60 10000", PERSISTENCE, "After how many seconds with how many changes a snapshot is saved.";
 dir: directory() = "" + PROTECTED + DENY_LOADING, Active, "Working directory: data files and relative paths are in it.";
 dbfilename: text(snapshot_file) = "dump.rdb" + PROTECTED, PERSISTENCE, "Name of the snapshot.";
-rdbcompression: bool() = "yes", PERSISTENCE, "Compress strings in snapshots.";
+rdbcompression: bool() = "yes", Active, "Compress strings in serialized values and snapshots.";
 rdbchecksum: bool() = "yes" + IMMUTABLE, PERSISTENCE, "Write and check the checksum of snapshots.";
 stop_writes_on_bgsave_error: bool() = "yes", PERSISTENCE, "Refuse writes when a snapshot could not be saved.";
 rdb_del_sync_files: bool() = "no", PERSISTENCE, "Delete snapshots that were only needed for replicas.";

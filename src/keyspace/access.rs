@@ -52,11 +52,17 @@ impl Access {
     /// The record of a key that is created now.
     #[inline]
     pub fn created(now_ms: i64) -> Access {
-        if is_lfu() {
-            Access(minutes(now_ms) << 8 | INITIAL_FREQUENCY as u32)
-        } else {
-            Access(seconds(now_ms))
-        }
+        if is_lfu() { Access::frequent(now_ms, INITIAL_FREQUENCY) } else { Access(seconds(now_ms)) }
+    }
+
+    /// The record of a key that was last used so many seconds ago.
+    pub fn idle(now_ms: i64, idle_seconds: u32) -> Access {
+        Access(seconds(now_ms).wrapping_sub(idle_seconds.min(SECONDS_MASK)) & SECONDS_MASK)
+    }
+
+    /// The record of a key that is used now and then, so often on the logarithmic scale.
+    pub fn frequent(now_ms: i64, frequency: u8) -> Access {
+        Access(minutes(now_ms) << 8 | frequency as u32)
     }
 
     /// The record after one more access.
@@ -71,7 +77,7 @@ impl Access {
             let chance = 1.0 / (base * LFU_LOG_FACTOR.load(Ordering::Relaxed) as f64 + 1.0);
             frequency += (rand::rng().random::<f64>() < chance) as u8;
         }
-        Access(minutes(now_ms) << 8 | frequency as u32)
+        Access::frequent(now_ms, frequency)
     }
 
     /// The logarithmic frequency after its decay until now. Meaningful if frequencies are recorded.
@@ -97,6 +103,14 @@ mod tests {
     fn idle_time_wraps() {
         let record = Access(SECONDS_MASK);
         assert_eq!(record.idle_seconds(((SECONDS_MASK as i64) + 3) * 1000), 3);
+    }
+
+    #[test]
+    fn records_of_what_is_said_about_a_key() {
+        let now_ms = 1_800_000_000_000;
+        assert_eq!(Access::idle(now_ms, 1000).idle_seconds(now_ms), 1000);
+        assert_eq!(Access::idle(now_ms, u32::MAX).idle_seconds(now_ms), SECONDS_MASK);
+        assert_eq!(Access::frequent(now_ms, 100).frequency(now_ms), 100);
     }
 
     #[test]

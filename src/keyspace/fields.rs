@@ -4,27 +4,7 @@
 //! of its own does for that (see [`shard`](super::shard)). Knows nothing of commands.
 
 use super::entry::{Entry, Kind, Object};
-use crate::types::packed::Buffer;
 use crate::types::packed_hash;
-
-/// An entry that is kept in one piece, as a buffer for [`packed`](crate::types::packed).
-pub struct PackedEntry<'a>(pub &'a mut Entry);
-
-impl Buffer for PackedEntry<'_> {
-    fn bytes(&self) -> &[u8] {
-        self.0.packed().unwrap_or_default()
-    }
-
-    fn splice(&mut self, at: usize, removed: usize, inserted: &[u8]) {
-        self.0.splice_packed(at, removed, inserted);
-    }
-
-    fn overwrite(&mut self, at: usize, bytes: &[u8]) {
-        if let Some(all) = self.0.packed_mut() {
-            all[at..at + bytes.len()].copy_from_slice(bytes);
-        }
-    }
-}
 
 impl Entry {
     /// The earliest deadline of a field (Unix milliseconds), if the value is a hash that has any.
@@ -43,7 +23,7 @@ impl Entry {
     /// Removes up to `limit` fields whose deadline has passed, and returns how many.
     pub fn remove_due_fields(&mut self, now_ms: i64, limit: usize) -> usize {
         match self.kind() {
-            Kind::TimedPackedHash => packed_hash::remove_due(&mut PackedEntry(self), now_ms, limit),
+            Kind::TimedPackedHash => packed_hash::remove_due(self, now_ms, limit),
             Kind::Hash => match self.object_mut() {
                 Some(Object::Hash(hash)) => hash.remove_due(now_ms, limit),
                 _ => 0,

@@ -20,13 +20,15 @@ pub mod fields;
 mod gate;
 pub mod hash;
 #[cfg(test)]
-mod model;
+pub(crate) mod model;
 mod nap;
+mod new_value;
 pub mod scan;
 pub mod shard;
 pub mod view;
 
 pub use entry::{Entry, Kind, Object, StringRef, Type, Value};
+pub use new_value::NewValue;
 pub use view::{Deadline, Footprint, View};
 
 use effects::Effects;

@@ -35,6 +35,13 @@ pub fn is_running() -> bool {
     RUNNING.get()
 }
 
+/// Where another thread of the scenario may have its turn; nothing outside of a scenario.
+pub fn point() {
+    if is_running() {
+        thread::yield_now();
+    }
+}
+
 struct Running;
 
 impl Drop for Running {
@@ -52,13 +59,13 @@ fn explore_with(scheduler: impl Scheduler + 'static, scenario: fn()) {
 }
 
 /// Runs the scenario under many schedules; panics if it deadlocks or panics under one.
-fn explore(scenario: fn()) {
+pub fn explore(scenario: fn()) {
     explore_with(RandomScheduler::new(SCHEDULES), scenario);
     explore_with(PctScheduler::new(PCT_DEPTH, SCHEDULES), scenario);
 }
 
 /// What exploring a broken scenario comes upon.
-fn discovery(scenario: fn()) -> String {
+pub fn discovery(scenario: fn()) -> String {
     let panic = catch_unwind(AssertUnwindSafe(|| explore(scenario))).expect_err("the fault is not found");
     match panic.downcast::<String>() {
         Ok(text) => *text,

@@ -380,6 +380,11 @@ impl<'a> View<'a> {
         self.live(db, key, self.hash(key))
     }
 
+    /// Whether `key` is locked for writing.
+    pub fn may_change(&self, key: &[u8]) -> bool {
+        matches!(self.guard(self.db, self.hash(key)), Guard::Exclusive(_))
+    }
+
     /// The entry of `key`, without a trace in statistics or access times.
     #[inline]
     pub fn peek(&self, key: &[u8]) -> Option<&Entry> {
@@ -674,8 +679,12 @@ impl<'a> View<'a> {
 #[inline]
 fn exclusive<'h, 'a>(held: &'h mut Held<'a>, db: usize, hash: KeyHash) -> &'h mut ExclusiveShard<'a> {
     let guard = match held {
-        Held::One(locked) if locked.place == (db as u32, hash.shard) => &mut locked.guard,
-        Held::Nothing | Held::One(_) => unlocked(),
+        Held::One(locked) => {
+            if locked.place != (db as u32, hash.shard) {
+                unlocked();
+            }
+            &mut locked.guard
+        }
         held => {
             let all = held.all_mut();
             match all.binary_search_by_key(&(db as u32, hash.shard), |locked| locked.place) {

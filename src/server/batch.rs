@@ -115,7 +115,7 @@ impl Batch {
                 && self.keys.len() == first_key + 1
                 && let (Resolved::Command(a), Resolved::Command(b)) = (before.resolved, resolved)
             {
-                if a.is_write() == b.is_write() {
+                if a.first_mode() == b.first_mode() {
                     before.following = Following::SameLock;
                 }
                 let bytes = scanner.position() - start;

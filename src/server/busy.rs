@@ -40,7 +40,7 @@ fn is_between_requests(client: &Client) -> bool {
         && none(&client.args_bytes)
         && none(&client.output_bytes)
         && client.multi.load(Ordering::Relaxed) < 0
-        && !client.paused.load(Ordering::Relaxed)
+        && !client.is_blocked()
         && !client.is_subscriber.load(Ordering::Relaxed)
         && !client.is_monitor.load(Ordering::Relaxed)
         && client.has_started()

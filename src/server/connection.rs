@@ -79,14 +79,16 @@ enum Step {
         is_write: bool,
     },
     AwaitShutdown,
+    /// A command waits: see [`super::waiting`].
+    Wait,
     Close,
 }
 
 /// A connection and its buffers. See the module's head.
 pub struct Connection {
-    worker: Rc<Worker>,
-    stream: Stream,
-    session: Session,
+    pub(super) worker: Rc<Worker>,
+    pub(super) stream: Stream,
+    pub(super) session: Session,
     scanner: Scanner,
     /// Bytes from the beginning of the incomplete request on.
     remainder: Vec<u8>,
@@ -180,6 +182,13 @@ impl Connection {
                     reply.error(Error::ShutdownFailed.to_string());
                     self.output.queue(&reply, 0);
                 }
+                Step::Wait => {
+                    if let Some(wait) = self.session.wait.take()
+                        && !self.wait(wait).await
+                    {
+                        return;
+                    }
+                }
                 Step::Close => return,
             }
         }
@@ -227,7 +236,7 @@ impl Connection {
 
     /// Does what others asked the connection for; true if it has to close.
     #[cold]
-    fn obey_signals(&mut self) -> bool {
+    pub(super) fn obey_signals(&mut self) -> bool {
         if self.session.client.take_trim() {
             self.remainder.shrink_to_fit();
             if let Some(receiving) = &mut self.receiving {
@@ -244,7 +253,7 @@ impl Connection {
 
     /// Sends what waits, mail included; ready when nothing is left.
     #[inline]
-    fn poll_output(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(super) fn poll_output(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.session.client.mailbox.has_mail() && !self.closing {
             let worker = self.worker.clone();
             let out = &mut worker.scratch.borrow_mut().out;
@@ -549,6 +558,23 @@ impl Connection {
         self.scanner = Scanner::new();
     }
 
+    /// Keeps what was received while a command waits. To be called when no request is incomplete in the scanner.
+    pub(super) fn keep_ahead(&mut self, received: &[u8]) {
+        self.count_input(received.len());
+        self.keep_bytes(received);
+        self.unprocessed = true;
+        self.publish();
+    }
+
+    /// Whether more was received than a client may send before it is run.
+    pub(super) fn exceeds_query_limit(&self, settings: Settings) -> bool {
+        let exceeds = self.remainder.len() > settings.query_limit_bytes;
+        if exceeds {
+            self.refuse_query(self.remainder.len());
+        }
+        exceeds
+    }
+
     fn run_deferred(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> io::Result<Step> {
         let Some(deferred) = self.deferred.take() else { return Ok(Step::Continue { more: false }) };
         let worker = self.worker.clone();
@@ -590,6 +616,10 @@ impl Connection {
             Next::AwaitShutdown => {
                 self.flush(cx, &mut scratch.out)?;
                 return Ok(Step::AwaitShutdown);
+            }
+            Next::Wait => {
+                self.flush(cx, &mut scratch.out)?;
+                return Ok(Step::Wait);
             }
             Next::Continue => self.flush(cx, &mut scratch.out)?,
         }

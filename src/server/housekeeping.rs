@@ -63,9 +63,7 @@ impl Housekeeping {
 
 /// Whether the client has been silent for longer than `timeout_ms`. 0 is no limit.
 fn is_idle(client: &Client, timeout_ms: i64, now_ms: i64) -> bool {
-    timeout_ms != 0
-        && !client.paused.load(Relaxed)
-        && now_ms - client.last_active_ms.load(Relaxed) > timeout_ms
+    timeout_ms != 0 && !client.is_blocked() && now_ms - client.last_active_ms.load(Relaxed) > timeout_ms
 }
 
 /// The output limits of a class of clients.

@@ -15,6 +15,7 @@ pub mod pidfile;
 pub mod reaper;
 pub mod settings;
 pub mod stream;
+pub mod waiting;
 pub mod worker;
 
 use crate::command::table;
@@ -32,6 +33,7 @@ use crate::state::pubsub::PubSub;
 use crate::state::scripting::Scripting;
 use crate::state::shutdown::{self, Shutdown};
 use crate::state::tracking::Tracking;
+use crate::state::waiters::Waiters;
 use crate::state::watch::Watchers;
 use crate::state::{Clients, Server, random_id};
 use pidfile::Pidfile;
@@ -52,6 +54,8 @@ pub fn build(config: Config, config_file: Option<PathBuf>, log: Log, program: St
     let executable = std::env::current_exe().map(|p| p.display().to_string()).unwrap_or_default();
     let slowlog = Slowlog::new(config.slowlog_max_len() as usize);
     let keyspace = Keyspace::new(config.databases() as usize, config.keyspace_shards() as usize, reapers);
+    let waiters = Arc::new(Waiters::default());
+    keyspace.effects().set_observer(Party::Waiters, waiters.clone());
     let (clients, pubsub) = (Arc::new(Clients::default()), Arc::new(PubSub::default()));
     let tracking = Arc::new(Tracking::new(clients.clone()));
     keyspace.effects().set_publisher(Arc::new(KeyspaceEvents::new(pubsub.clone())));
@@ -61,6 +65,7 @@ pub fn build(config: Config, config_file: Option<PathBuf>, log: Log, program: St
     Server {
         keyspace,
         watchers,
+        waiters,
         config,
         config_file,
         executable,

@@ -1,5 +1,6 @@
 //! A reaper: a thread that removes expired keys from its share of the shards (see [`crate::keyspace::expire`]).
 
+use crate::keyspace::unix_ms;
 use crate::memory;
 use crate::state::Server;
 use std::sync::Arc;
@@ -22,6 +23,11 @@ pub fn start(id: usize, server: Arc<Server>) -> std::io::Result<JoinHandle<()>> 
             totals.expired_subkeys.add(round.fields);
             totals.dirty.add(round.expired + round.fields);
             totals.expire_nanos.add(round.took.as_nanos() as u64);
+            if server.waiters.has_expired() {
+                server.waiters.serve_rest(&server.keyspace, unix_ms(), Vec::new(), |view| {
+                    view.finish();
+                });
+            }
             memory::publish();
         });
     })

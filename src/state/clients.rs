@@ -5,6 +5,7 @@
 //! its kill flag and wake it.
 
 use super::mailbox::{Mailbox, Put};
+use super::waiters::Waiter;
 use super::wake;
 use super::watch::WatchState;
 use crate::resp::reply::Reply;
@@ -85,6 +86,8 @@ pub struct Client {
     pub redirect: AtomicI64,
     /// The connection is waiting for the end of a CLIENT PAUSE.
     pub paused: AtomicBool,
+    /// What it waits for in a blocking command.
+    waiter: Mutex<Option<Arc<Waiter>>>,
     /// How many commands are queued for EXEC, -1 without MULTI.
     pub multi: AtomicI64,
     /// Memory of those, and of the list of watched keys.
@@ -148,6 +151,7 @@ impl Client {
             tracking: AtomicU8::new(0),
             redirect: AtomicI64::new(-1),
             paused: AtomicBool::new(false),
+            waiter: Mutex::new(None),
             multi: AtomicI64::new(-1),
             multi_bytes: AtomicUsize::new(0),
             watch: WatchState::default(),
@@ -193,6 +197,21 @@ impl Client {
     #[inline]
     pub fn count_command(&self) {
         self.total_commands.store(self.total_commands.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
+    /// What the connection waits for in a blocking command.
+    pub fn waiter(&self) -> Option<Arc<Waiter>> {
+        self.waiter.lock().clone()
+    }
+
+    /// Called when a wait begins, and by whoever ends it.
+    pub(super) fn set_waiter(&self, waiter: Option<Arc<Waiter>>) {
+        *self.waiter.lock() = waiter;
+    }
+
+    /// Whether the connection waits, in a blocking command or for the end of a CLIENT PAUSE.
+    pub fn is_blocked(&self) -> bool {
+        self.paused.load(Ordering::Relaxed) || self.waiter.lock().is_some()
     }
 
     /// The connection's class. So far there are no replicas: they come with replication.
@@ -288,6 +307,13 @@ impl Client {
     /// Whether the connection's task has begun.
     pub fn has_started(&self) -> bool {
         self.waker.get().is_some()
+    }
+
+    /// As [`Client::wake`], at the end of the round (see [`wake`]).
+    pub fn wake_soon(&self) {
+        if let Some(waker) = self.waker.get() {
+            wake::soon(waker);
+        }
     }
 
     /// Called by the connection's task once, at its beginning.

@@ -83,6 +83,8 @@ totals! {
     output_buffer_disconnections,
     acl_denied_auth,
     acl_denied_cmd,
+    /// Values that were checked from one end to the other because they came from outside.
+    values_checked,
     /// Nanoseconds spent in expiry.
     expire_nanos,
     /// Turns: of connections, and of housekeeping; and their nanoseconds.

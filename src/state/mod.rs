@@ -18,6 +18,7 @@ pub mod shutdown;
 pub mod switches;
 pub mod tracking;
 pub mod transaction;
+pub mod waiters;
 pub mod wake;
 pub mod watch;
 
@@ -53,6 +54,7 @@ pub struct Server {
     pub slowlog: Slowlog,
     pub latency: LatencyMonitor,
     pub pause: pause::Pause,
+    pub waiters: Arc<waiters::Waiters>,
     pub pubsub: Arc<pubsub::PubSub>,
     pub tracking: Arc<tracking::Tracking>,
     pub monitors: monitors::Monitors,

@@ -5,6 +5,7 @@ use super::clients::Client;
 use super::pubsub::Subscriptions;
 use super::tracking::Modes;
 use super::transaction::Transaction;
+use super::waiters::Waiter;
 use super::watch::WatchedKeys;
 use crate::keyspace::View;
 use crate::resp::reply::Proto;
@@ -34,6 +35,20 @@ pub enum Next {
     CloseNow,
     /// The server shuts down; no reply unless it fails.
     AwaitShutdown,
+    /// Wait for the end of [`Session::wait`].
+    Wait,
+}
+
+/// A blocking command whose end the connection waits for.
+pub struct Wait {
+    pub waiter: Arc<Waiter>,
+    /// Unix milliseconds; `None` if it may take for ever.
+    pub deadline_ms: Option<i64>,
+    /// The command's number in the table, and its arguments as a log may show them.
+    pub command: usize,
+    pub args: Vec<Box<[u8]>>,
+    /// How long the command ran before it began to wait, nanoseconds.
+    pub nanos: u64,
 }
 
 /// One connection's state. Owned by its task; [`Session::client`] is the part that others see.
@@ -53,6 +68,8 @@ pub struct Session {
     /// How the client is tracked, for its own reads.
     pub tracking: Modes,
     pub next: Next,
+    /// What the connection waits for.
+    pub wait: Option<Box<Wait>>,
     /// What was queued since MULTI.
     pub transaction: Option<Box<Transaction>>,
     pub watched: WatchedKeys,
@@ -72,6 +89,7 @@ impl Session {
             is_monitor: false,
             tracking: Modes::default(),
             next: Next::Continue,
+            wait: None,
             transaction: None,
             watched: WatchedKeys::default(),
         }
@@ -134,6 +152,11 @@ impl Session {
     pub fn set_no_touch(&mut self, no_touch: bool) {
         self.no_touch = no_touch;
         self.client.no_touch.store(no_touch, Ordering::Relaxed);
+    }
+
+    /// Whether the reply of the command that runs is not sent.
+    pub fn is_silent(&self) -> bool {
+        matches!(self.reply_mode, ReplyMode::Off | ReplyMode::Skip)
     }
 
     /// Whether the client has subscriptions, which makes it one of class `pubsub`.

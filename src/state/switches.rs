@@ -9,6 +9,8 @@ pub const REPLY_PEAK_RESET_MS: i64 = 5000;
 pub struct Switches {
     /// HyperLogLogs are merged with the processor's vectors, if it has any.
     pub hyperloglog_vectors: AtomicBool,
+    /// RESTORE takes values whose checksum is wrong.
+    pub checksums_ignored: AtomicBool,
     /// Nothing is done periodically.
     pub cron_paused: AtomicBool,
     /// Reply buffers follow the size of the replies.
@@ -21,6 +23,7 @@ impl Default for Switches {
     fn default() -> Switches {
         Switches {
             hyperloglog_vectors: AtomicBool::new(true),
+            checksums_ignored: AtomicBool::new(false),
             cron_paused: AtomicBool::new(false),
             reply_resizing: AtomicBool::new(true),
             reply_peak_reset_ms: AtomicI64::new(REPLY_PEAK_RESET_MS),

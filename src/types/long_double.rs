@@ -3,7 +3,7 @@
 //! Redis adds in C's `long double`, which on x86 is the 80-bit extended format of the x87: 64 bits of
 //! significand and 15 of exponent. Its sums show in replies and in stored values, so they are part of the
 //! contract (`3.0e3 + 200` is `3200`, `0.1 + 0.2` is `0.3`, which doubles would not give). Rust has no such
-//! type; this module does the three things needed, reading, adding and printing, each rounded correctly to
+//! type; this module does what is needed, reading, adding, scaling and printing, each rounded correctly to
 //! nearest, ties to even, on every machine alike.
 //!
 //! Numbers of everyday length never leave 128-bit integers; long ones take a detour through big integers, whose
@@ -127,6 +127,33 @@ impl LongDouble {
             Magnitude::Infinite => None,
             Magnitude::Zero => Some(LongDouble { negative: false, magnitude }),
             Magnitude::Finite { .. } => Some(LongDouble { negative, magnitude }),
+        }
+    }
+
+    /// The product with `factor`, rounded up to a whole number. Numbers below all integers give the least; `None` if
+    /// it is above them.
+    pub fn scaled_ceil(self, factor: u32) -> Option<i64> {
+        let magnitude = match self.magnitude {
+            Magnitude::Finite { exponent, significand } => {
+                round(u128::from(significand) * u128::from(factor), exponent.into())
+            }
+            other => other,
+        };
+        let (exponent, significand) = match magnitude {
+            Magnitude::Zero => return Some(0),
+            Magnitude::Infinite => return self.negative.then_some(i64::MIN),
+            Magnitude::Finite { exponent, significand } => (exponent, i128::from(significand)),
+        };
+        let signed = if self.negative { -significand } else { significand };
+        let ceil = match exponent {
+            // With its top bit set, the number is beyond 64 bits.
+            1.. => return self.negative.then_some(i64::MIN),
+            -126..=0 => -(-signed >> exponent.unsigned_abs()),
+            _ => i128::from(!self.negative),
+        };
+        match i64::try_from(ceil) {
+            Ok(ceil) => Some(ceil),
+            Err(_) => self.negative.then_some(i64::MIN),
         }
     }
 

@@ -286,6 +286,26 @@ pub fn ending_at(bytes: &[u8], at: usize) -> Option<usize> {
     None
 }
 
+/// Whether the length behind the item from `at` to `next` is that of the item.
+#[inline]
+pub fn length_back_fits(bytes: &[u8], at: usize, next: usize) -> bool {
+    ending_at(bytes, next) == Some(at)
+}
+
+/// Whether no two of these items are equal.
+pub fn are_distinct<'a>(items: impl Iterator<Item = Item<'a>> + Clone) -> bool {
+    /// So few are compared with each other.
+    const FEW: usize = 8;
+    if items.clone().nth(FEW).is_none() {
+        return items
+            .clone()
+            .enumerate()
+            .all(|(index, item)| items.clone().take(index).all(|other| other != item));
+    }
+    let mut seen = hashbrown::HashSet::<Item<'a>, ahash::RandomState>::default();
+    items.into_iter().all(|item| seen.insert(item))
+}
+
 /// An empty sequence.
 pub fn new() -> Vec<u8> {
     vec![0; HEADER_BYTES]
@@ -430,6 +450,16 @@ mod tests {
             proptest::collection::vec(any::<u8>(), 0..80),
             (0_usize..6000).prop_map(|len| vec![b'x'; len]),
         ]
+    }
+
+    #[test]
+    fn equal_items_are_found() {
+        let items: Vec<Item<'_>> = (0..20).map(Item::Int).collect();
+        for count in 0..20 {
+            assert!(are_distinct(items[..count].iter().copied()));
+            let twice = items[..count].iter().chain(&items[count / 2..=count / 2]).copied();
+            assert_eq!(are_distinct(twice), count == 0, "{count}");
+        }
     }
 
     #[test]

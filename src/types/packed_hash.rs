@@ -114,7 +114,7 @@ pub fn len(bytes: &[u8], layout: Layout, now_ms: i64) -> usize {
 }
 
 /// All fields that have not expired.
-pub fn iter(bytes: &[u8], layout: Layout, now_ms: i64) -> impl Iterator<Item = Entry<'_>> {
+pub fn iter(bytes: &[u8], layout: Layout, now_ms: i64) -> impl Iterator<Item = Entry<'_>> + Clone {
     let (mut at, _) = alive(bytes, layout, now_ms);
     std::iter::from_fn(move || {
         let (entry, next) = get(bytes, layout, at)?;
@@ -307,12 +307,17 @@ pub fn set_deadline(buffer: &mut impl Buffer, name: &[u8], deadline_ms: Option<i
 
 /// A plain sequence in the timed layout.
 pub fn timed(plain: &[u8]) -> Vec<u8> {
-    let mut out = packed::new();
-    out.reserve(plain.len() + 2 * fields(plain, Layout::Plain));
-    for entry in iter(plain, Layout::Plain, 0) {
-        encode(&mut out, Layout::Timed, entry);
+    of_entries(Layout::Timed, iter(plain, Layout::Plain, 0))
+}
+
+/// A sequence of these entries, which stand in the order that the layout demands.
+pub fn of_entries<'a>(layout: Layout, entries: impl Iterator<Item = Entry<'a>>) -> Vec<u8> {
+    let (mut out, mut count) = (packed::new(), 0);
+    for entry in entries {
+        encode(&mut out, layout, entry);
+        count += layout.stride();
     }
-    packed::set_len(&mut out, fields(plain, Layout::Plain) * Layout::Timed.stride());
+    packed::set_len(&mut out, count);
     out
 }
 

@@ -27,9 +27,10 @@ impl Process {
         Process::start(env!("CARGO_BIN_EXE_nuthatch"), args)
     }
 
-    /// The Redis to compare with: `redis-server` on the path.
+    /// The Redis to compare with: `redis-server` on the path, or the one that `NUTHATCH_TEST_REDIS` names.
     pub fn redis(args: &[&str]) -> Process {
-        Process::start("redis-server", args)
+        let program = std::env::var("NUTHATCH_TEST_REDIS");
+        Process::start(program.as_deref().unwrap_or("redis-server"), args)
     }
 
     fn start(program: &str, args: &[&str]) -> Process {

@@ -2,10 +2,13 @@
 
 mod database;
 mod delete;
+mod dump;
 mod expire;
 mod inspect;
 mod object;
 mod rename;
+mod sort;
+mod wait;
 mod walk;
 
 use super::spec::Command;
@@ -16,6 +19,7 @@ pub const COMMANDS: &[Command] = &[
     rename::COPY,
     database::DBSIZE,
     delete::DEL,
+    dump::DUMP,
     inspect::EXISTS,
     expire::EXPIRE,
     expire::EXPIREAT,
@@ -33,12 +37,17 @@ pub const COMMANDS: &[Command] = &[
     walk::RANDOMKEY,
     rename::RENAME,
     rename::RENAMENX,
+    dump::RESTORE,
     walk::SCAN,
+    sort::SORT,
+    sort::SORT_RO,
     database::SWAPDB,
     inspect::TOUCH,
     expire::TTL,
     inspect::TYPE,
     delete::UNLINK,
+    wait::WAIT,
+    wait::WAITAOF,
 ];
 
 /// Frees an entry that was taken out of its table: elsewhere, if that could take long.

@@ -3,6 +3,7 @@
 //! In what form a hash is kept is the business of [`value`]; handlers see names, values and deadlines. Fields that
 //! have expired are not there, whether they were removed or not.
 
+pub mod build;
 mod counter;
 mod deadline;
 mod expire;

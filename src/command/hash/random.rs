@@ -52,7 +52,7 @@ fn hrandfield(call: &mut Call<'_, '_>) -> Result<(), Error> {
         call.out.array(0);
         return Ok(());
     };
-    let limit_bytes = call.server.config.client_output_buffer_limit().normal.hard_bytes;
+    let longest_bytes = call.longest_reply_bytes();
     let mut out = Picks::new(call.out, with_values);
     let wanted = count.unsigned_abs() as usize;
     if count > 0 {
@@ -67,8 +67,7 @@ fn hrandfield(call: &mut Call<'_, '_>) -> Result<(), Error> {
                 len => Some(all[rand::Rng::random_range(&mut rng, 0..len)]),
             };
             picked.into_iter().for_each(|pair| out.push(pair));
-            // The connection is about to be closed for what it has not read.
-            if limit_bytes > 0 && out.out.len() as u64 > limit_bytes {
+            if out.out.len() > longest_bytes {
                 break;
             }
         }

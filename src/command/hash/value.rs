@@ -7,7 +7,7 @@
 
 use crate::command::errors::Error;
 use crate::command::generic::free_entry;
-use crate::keyspace::fields::PackedEntry;
+use crate::config::Config;
 use crate::keyspace::{Deadline, Entry, Kind, Object, Type, Value, View};
 use crate::resp::reply::Reply;
 use crate::state::Server;
@@ -28,10 +28,25 @@ pub struct Limits {
 impl Limits {
     #[inline]
     pub fn of(server: &Server) -> Limits {
+        Self::of_config(&server.config)
+    }
+
+    #[inline]
+    pub fn of_config(config: &Config) -> Limits {
         Limits {
-            fields: server.config.hash_max_listpack_entries() as usize,
-            text_bytes: server.config.hash_max_listpack_value() as usize,
+            fields: config.hash_max_listpack_entries() as usize,
+            text_bytes: config.hash_max_listpack_value() as usize,
         }
+    }
+
+    /// The same limit on fields, and none on their length.
+    pub fn of_any_length(self) -> Limits {
+        Limits { text_bytes: usize::MAX, ..self }
+    }
+
+    /// Whether a hash of so many fields stays packed with this one.
+    pub(super) fn allow_one_more(self, fields: usize, name: &[u8], value: &[u8]) -> bool {
+        fields < self.fields && self.allow(name, value)
     }
 
     #[inline]
@@ -108,6 +123,15 @@ impl<'a> HashRef<'a> {
 
     pub fn is_packed(&self) -> bool {
         matches!(self.form, Form::Packed(..))
+    }
+
+    /// Whether a field has a deadline, be it in the past.
+    pub fn has_deadlines(&self) -> bool {
+        match self.form {
+            Form::Packed(Layout::Plain, _) => false,
+            Form::Packed(Layout::Timed, bytes) => packed_hash::earliest(bytes).is_some(),
+            Form::Table(hash) => hash.earliest().is_some(),
+        }
     }
 
     /// Whether every field that is kept is also there: none has expired and waits for its removal.
@@ -360,8 +384,7 @@ impl HashMut<'_> {
     pub fn set(&mut self, name: &[u8], value: &[u8], keep_deadline: bool) -> bool {
         if let Some(layout) = self.layout() {
             if self.limits.allow(name, value) {
-                let is_new =
-                    packed_hash::set(&mut PackedEntry(self.entry), layout, name, value, keep_deadline);
+                let is_new = packed_hash::set(self.entry, layout, name, value, keep_deadline);
                 if is_new
                     && packed_hash::fields(self.entry.packed().unwrap_or_default(), layout)
                         > self.limits.fields
@@ -378,7 +401,7 @@ impl HashMut<'_> {
     /// Removes a field; `false` if there is no such field.
     pub fn remove(&mut self, name: &[u8]) -> bool {
         match self.layout() {
-            Some(layout) => packed_hash::remove(&mut PackedEntry(self.entry), layout, name),
+            Some(layout) => packed_hash::remove(self.entry, layout, name),
             None => self.table().remove(name),
         }
     }
@@ -395,7 +418,7 @@ impl HashMut<'_> {
     pub fn set_deadline(&mut self, name: &[u8], deadline_ms: Option<i64>) {
         self.make_timed();
         match self.layout() {
-            Some(_) => packed_hash::set_deadline(&mut PackedEntry(self.entry), name, deadline_ms),
+            Some(_) => packed_hash::set_deadline(self.entry, name, deadline_ms),
             None => self.table().set_deadline(name, deadline_ms),
         };
     }

@@ -128,7 +128,7 @@ pub const PFCOUNT: Command = Command {
     complexity: "O(1) for one key that has not changed since it was last counted, otherwise O(N) in the number of \
                  keys, with a large constant.",
     arity: -2,
-    flags: Flags::READONLY.union(Flags::MAY_REPLICATE),
+    flags: Flags::READONLY.union(Flags::MAY_REPLICATE).union(Flags::NOTES),
     keys: &[KeySpec {
         notes: "The estimate is noted within the value of a single key.",
         ..KeySpec::range(1, -1, 1, KeyFlags::RW.union(KeyFlags::ACCESS))
@@ -139,9 +139,17 @@ pub const PFCOUNT: Command = Command {
     ..Command::NEW
 };
 
+fn is_uncounted(entry: &Entry) -> bool {
+    sketch(entry).is_ok_and(|(bytes, _)| hyperloglog::noted_cardinality(bytes).is_none())
+}
+
 fn pfcount(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let cardinality = if call.args.left() == 1 {
         let key = call.args.take()?;
+        // Many may count at once what has been counted before; a new estimate is for one to note.
+        if !call.keys.may_change(key) && call.keys.peek(key).is_some_and(is_uncounted) {
+            return Err(Error::NeedsExclusive);
+        }
         let Some(entry) = call.keys.get(key) else {
             call.out.integer(0);
             return Ok(());

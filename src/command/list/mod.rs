@@ -1,5 +1,7 @@
 //! Commands on lists.
 
+mod blocking;
+pub mod build;
 mod edit;
 mod pop;
 mod position;
@@ -14,6 +16,11 @@ use super::spec::{Arg, Command};
 use crate::types::list::End;
 
 pub const COMMANDS: &[Command] = &[
+    blocking::BLMOVE,
+    blocking::BLMPOP,
+    blocking::BLPOP,
+    blocking::BRPOP,
+    blocking::BRPOPLPUSH,
     range::LINDEX,
     edit::LINSERT,
     range::LLEN,

@@ -9,7 +9,7 @@ use crate::keyspace::View;
 use crate::resp::reply::Reply;
 use crate::types::list::End;
 
-const POP_KEY: KeyFlags = KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE);
+pub(super) const POP_KEY: KeyFlags = KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE);
 
 pub const LPOP: Command = Command {
     name: "lpop",
@@ -118,8 +118,8 @@ pub const LMPOP: Command = Command {
     ..Command::NEW
 };
 
-const NUMKEYS: Error = Error::line("ERR numkeys should be greater than 0");
-const COUNT: Error = Error::line("ERR count should be greater than 0");
+pub(super) const NUMKEYS: Error = Error::line("ERR numkeys should be greater than 0");
+pub(super) const COUNT: Error = Error::line("ERR count should be greater than 0");
 
 fn lmpop(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let numkeys = next_positive(call, NUMKEYS)?;
@@ -152,7 +152,7 @@ fn lmpop(call: &mut Call<'_, '_>) -> Result<(), Error> {
 }
 
 /// Consumes a number of at least 1; anything else is this error.
-fn next_positive(call: &mut Call<'_, '_>, error: Error) -> Result<usize, Error> {
+pub(super) fn next_positive(call: &mut Call<'_, '_>, error: Error) -> Result<usize, Error> {
     let number = crate::types::number::parse_i64(call.args.take()?).filter(|number| *number > 0);
     number.map(|number| number as usize).ok_or(error)
 }

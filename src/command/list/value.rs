@@ -11,6 +11,7 @@
 use crate::command::args::Args;
 use crate::command::errors::Error;
 use crate::command::generic::free_entry;
+use crate::config::Config;
 use crate::keyspace::{Deadline, Entry, Kind, Object, Value, View};
 use crate::resp::reply::Reply;
 use crate::resp::scan::Span;
@@ -24,7 +25,7 @@ use smallvec::SmallVec;
 use std::ops::ControlFlow;
 
 /// The longest list that stands in its entry. Moving so much costs about as much as a step further into memory.
-const MAX_SHORT_BYTES: usize = 1024;
+pub(super) const MAX_SHORT_BYTES: usize = 1024;
 
 /// A list that has left its entry comes back when its items take no more than this.
 const MIN_LONG_BYTES: usize = 512;
@@ -47,7 +48,16 @@ pub struct Sizes {
 
 impl Sizes {
     pub fn of(server: &Server) -> Sizes {
-        Self::of_directive(server.config.list_max_listpack_size())
+        Self::of_config(&server.config)
+    }
+
+    pub fn of_config(config: &Config) -> Sizes {
+        Self::of_directive(config.list_max_listpack_size())
+    }
+
+    /// Whether a list of so many items of so many bytes in all is a listpack.
+    pub(super) fn admits(self, item_bytes: usize, items: usize) -> bool {
+        self.listpack.admits(item_bytes, items)
     }
 
     fn of_directive(value: i64) -> Sizes {
@@ -62,7 +72,7 @@ impl Sizes {
     }
 
     /// The limit of a quicklist's blocks, which keeps it for life. It counts no more than 2^15 - 1 items.
-    fn block(self) -> Limit {
+    pub(super) fn block(self) -> Limit {
         let counts = self.listpack.items != u32::MAX;
         let items = if counts { self.listpack.items.min(i16::MAX as u32) } else { u32::MAX };
         Limit { items, ..self.listpack }
@@ -211,6 +221,20 @@ pub fn push<'a>(
         return Ok(len);
     }
     let count = elements.len();
+    create(end, elements, sizes, |value| view.set(key, value, Deadline::Clear));
+    view.notify(Class::LIST, push_event(end), key);
+    Ok(count)
+}
+
+/// Makes a list of elements that are added at an end one after the other, and hands it to `f`.
+#[inline]
+pub fn create<'a>(
+    end: End,
+    elements: impl ExactSizeIterator<Item = Incoming<'a>> + Clone,
+    sizes: Sizes,
+    f: impl FnOnce(Value<'_>),
+) {
+    let count = elements.len();
     let bytes = text_bytes(elements.clone());
     if sizes.listpack.admits(bytes, count) && is_short(0, bytes, count) {
         let items = packed_order(end, elements);
@@ -220,15 +244,13 @@ pub fn push<'a>(
             sequence.resize(at + item.encoded_bytes(), 0);
             item.write(&mut sequence[at..]);
         }
-        view.set(key, Value::Packed(Kind::PackedList, &sequence), Deadline::Clear);
+        f(Value::Packed(Kind::PackedList, &sequence));
     } else {
         let limit = (!sizes.listpack.admits(bytes, count)).then(|| sizes.block());
         let mut list = List::new(Items { bytes: &[], count: 0 }, limit);
         elements.for_each(|element| list.push(end, element));
-        view.set(key, Value::Object(Kind::List, Object::List(list)), Deadline::Clear);
+        f(Value::Object(Kind::List, Object::List(list)));
     }
-    view.notify(Class::LIST, push_event(end), key);
-    Ok(count)
 }
 
 /// Adds elements at an end of a list that there is. Returns its length. The caller counts the change.

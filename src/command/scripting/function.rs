@@ -2,6 +2,7 @@
 
 use super::MANAGES;
 use super::script::{FLUSH_MODE, flush_mode, kill};
+use super::transfer::{dump, restore};
 use super::worker::Worker;
 use crate::command::call::Call;
 use crate::command::errors::Error;
@@ -35,6 +36,16 @@ pub const FUNCTION: Command = Command {
             tips: TO_ALL,
             args: &[Arg::string("library-name")],
             handler: Some(delete),
+            ..MANAGES
+        },
+        Command {
+            name: "dump",
+            summary: "Returns all libraries in serialised form.",
+            since: "7.0.0",
+            complexity: "O(N) where N is the number of functions",
+            arity: 2,
+            reply: "the serialised libraries",
+            handler: Some(dump),
             ..MANAGES
         },
         Command {
@@ -90,6 +101,29 @@ pub const FUNCTION: Command = Command {
             args: &[Arg::word("replace", "REPLACE").optional(), Arg::string("function-code")],
             reply: "the library's name",
             handler: Some(load),
+            ..MANAGES
+        },
+        Command {
+            name: "restore",
+            summary: "Loads serialised libraries.",
+            since: "7.0.0",
+            complexity: "O(N) where N is the number of functions on the payload",
+            arity: -3,
+            flags: CHANGES.union(Flags::DENYOOM),
+            tips: TO_ALL,
+            args: &[
+                Arg::string("serialized-value"),
+                Arg::one_of(
+                    "policy",
+                    &[
+                        Arg::word("flush", "FLUSH"),
+                        Arg::word("append", "APPEND"),
+                        Arg::word("replace", "REPLACE"),
+                    ],
+                )
+                .optional(),
+            ],
+            handler: Some(restore),
             ..MANAGES
         },
         Command {
@@ -254,6 +288,8 @@ fn stats(call: &mut Call<'_, '_>) -> Result<(), Error> {
 const HELP: &[&str] = &[
     "DELETE <library name>",
     "    Delete a library.",
+    "DUMP",
+    "    All libraries in serialised form.",
     "FLUSH [ASYNC|SYNC]",
     "    Delete all libraries.",
     "KILL",
@@ -262,6 +298,8 @@ const HELP: &[&str] = &[
     "    The libraries with their functions, and with their code if wanted.",
     "LOAD [REPLACE] <code>",
     "    Load a library, or put it in the place of one of the same name.",
+    "RESTORE <serialised libraries> [FLUSH|APPEND|REPLACE]",
+    "    Load serialised libraries, beside or in the place of those there are.",
     "STATS",
     "    Which function keeps others waiting, and what each engine has.",
 ];

@@ -9,6 +9,7 @@ mod eval;
 mod function;
 mod run;
 mod script;
+mod transfer;
 mod worker;
 
 pub use run::{declares_all, may_wander};

@@ -243,9 +243,11 @@ fn move_member(
     destination: &[u8],
     member: &[u8],
 ) -> Result<bool, Error> {
-    let Some(from) = call.keys.peek(source) else { return Ok(false) };
+    // Both are looked up first, as by Redis: a destination that has expired goes even when there is no source.
+    let (from, to) = (call.keys.peek(source), call.keys.peek(destination));
+    let Some(from) = from else { return Ok(false) };
     let set = SetRef::of(from)?;
-    call.keys.peek(destination).map(SetRef::of).transpose()?;
+    to.map(SetRef::of).transpose()?;
     if source == destination {
         return Ok(set.contains(Item::Text(member)));
     }

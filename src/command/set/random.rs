@@ -129,12 +129,16 @@ fn srandmember(call: &mut Call<'_, '_>) -> Result<(), Error> {
         reply_different(call.out, set, count.min(set.len()), rng);
         return Ok(());
     }
+    let longest_bytes = call.longest_reply_bytes();
     call.out.array(count);
     // What is not a table is small enough to be looked through once, and then picked from.
     let all = if let SetRef::Table(_) = set { Vec::new() } else { set.to_vec() };
     for _ in 0..count {
         let member = if all.is_empty() { set.random(rng) } else { Some(all[rng.random_range(0..all.len())]) };
         reply_member(call.out, member.unwrap_or(Item::Text(b"")));
+        if call.out.len() > longest_bytes {
+            break;
+        }
     }
     Ok(())
 }

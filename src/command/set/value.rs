@@ -11,7 +11,7 @@
 
 use crate::command::errors::Error;
 use crate::config::Config;
-use crate::keyspace::{Entry, Kind, Object, Value};
+use crate::keyspace::{Entry, Kind, NewValue, Object, Value};
 use crate::types::intset;
 use crate::types::member::Member;
 use crate::types::number;
@@ -40,6 +40,11 @@ impl Limits {
             packed: config.set_max_listpack_entries() as usize,
             packed_bytes: config.set_max_listpack_value() as usize,
         }
+    }
+
+    /// The same limits on members, and none on their length.
+    pub fn of_any_length(self) -> Limits {
+        Limits { packed_bytes: usize::MAX, ..self }
     }
 
     /// Whether a packed set of `len` members takes this one too.
@@ -258,9 +263,14 @@ impl NewSet {
 
     /// Calls `f` with what an entry is to hold.
     pub fn store<R>(self, f: impl FnOnce(Value<'_>) -> R) -> R {
+        self.finish().store(f)
+    }
+
+    /// The set as the value of a key.
+    pub fn finish(self) -> NewValue {
         match self {
-            NewSet::Bytes(form, bytes) => f(Value::Packed(form, &bytes)),
-            NewSet::Table(table) => f(Value::Object(Kind::Set, Object::Set(table))),
+            NewSet::Bytes(form, bytes) => NewValue::Packed(form, bytes),
+            NewSet::Table(table) => NewValue::Object(Kind::Set, Object::Set(table)),
         }
     }
 }
@@ -272,19 +282,6 @@ pub fn create<'a>(members: impl ExactSizeIterator<Item = &'a [u8]>, limits: Limi
     let mut set = NewSet::beginning_with(members.peek().unwrap_or(&&b""[..]), count, limits);
     let added = members.filter(|member| set.add(member, limits)).count();
     (set, added)
-}
-
-/// The bytes of an entry that holds a set in one piece.
-struct InEntry<'a>(&'a mut Entry);
-
-impl Buffer for InEntry<'_> {
-    fn bytes(&self) -> &[u8] {
-        self.0.packed().unwrap_or_default()
-    }
-
-    fn splice(&mut self, at: usize, removed: usize, inserted: &[u8]) {
-        self.0.splice_packed(at, removed, inserted);
-    }
 }
 
 /// What came of adding a member to a set in one piece.
@@ -344,7 +341,7 @@ pub fn add(entry: &mut Entry, member: &[u8], limits: Limits) -> Result<bool, Err
         if !matches!(form, Kind::IntSet | Kind::PackedSet) {
             return Err(Error::WrongType);
         }
-        match add_to_bytes(form, &mut InEntry(entry), member, limits) {
+        match add_to_bytes(form, entry, member, limits) {
             Outcome::Added => return Ok(true),
             Outcome::WasThere => return Ok(false),
             Outcome::Outgrown(larger) => convert(entry, larger)?,
@@ -373,12 +370,11 @@ pub fn remove(entry: &mut Entry, member: &[u8]) -> Result<bool, Error> {
     }
     let item = Item::of(member);
     match (entry.kind(), item) {
-        (Kind::IntSet, Item::Int(n)) => Ok(intset::remove(&mut InEntry(entry), n)),
+        (Kind::IntSet, Item::Int(n)) => Ok(intset::remove(entry, n)),
         (Kind::IntSet, Item::Text(_)) => Ok(false),
         (Kind::PackedSet, _) => {
-            let mut bytes = InEntry(entry);
-            let Some(at) = packed::find(bytes.bytes(), item, 1) else { return Ok(false) };
-            packed::remove(&mut bytes, at, 1);
+            let Some(at) = packed::find(entry.bytes(), item, 1) else { return Ok(false) };
+            packed::remove(entry, at, 1);
             Ok(true)
         }
         _ => Err(Error::WrongType),
@@ -393,22 +389,20 @@ pub fn pop(entry: &mut Entry, rng: &mut impl Rng, f: impl FnOnce(Item<'_>)) -> R
         }
         return Ok(());
     }
-    let form = entry.kind();
-    let mut bytes = InEntry(entry);
-    match form {
+    match entry.kind() {
         Kind::IntSet => {
-            let index = index(rng, intset::len(bytes.bytes()));
-            if let Some((index, n)) = index.and_then(|at| Some((at, intset::get(bytes.bytes(), at)?))) {
-                intset::remove_at(&mut bytes, index);
+            let index = index(rng, intset::len(entry.bytes()));
+            if let Some((index, n)) = index.and_then(|at| Some((at, intset::get(entry.bytes(), at)?))) {
+                intset::remove_at(entry, index);
                 f(Item::Int(n));
             }
         }
         Kind::PackedSet => {
-            let index = index(rng, packed::len(bytes.bytes()));
-            let at = index.and_then(|index| packed::nth(bytes.bytes(), index as i64));
-            if let Some((at, (item, _))) = at.and_then(|at| Some((at, packed::get(bytes.bytes(), at)?))) {
+            let index = index(rng, packed::len(entry.bytes()));
+            let at = index.and_then(|index| packed::nth(entry.bytes(), index as i64));
+            if let Some((at, (item, _))) = at.and_then(|at| Some((at, packed::get(entry.bytes(), at)?))) {
                 f(item);
-                packed::remove(&mut bytes, at, 1);
+                packed::remove(entry, at, 1);
             }
         }
         _ => return Err(Error::WrongType),

@@ -58,13 +58,13 @@ pub const ZINCRBY: Command = Command {
 };
 
 #[derive(Clone, Copy, Default)]
-struct Options {
-    nx: bool,
-    xx: bool,
-    gt: bool,
-    lt: bool,
-    ch: bool,
-    incr: bool,
+pub struct Options {
+    pub nx: bool,
+    pub xx: bool,
+    pub gt: bool,
+    pub lt: bool,
+    pub ch: bool,
+    pub incr: bool,
 }
 
 /// What has become of the members so far.
@@ -153,6 +153,16 @@ fn add(call: &mut Call<'_, '_>, options: Options) -> Result<(), Error> {
         let score = number::parse_f64(call.args.take()?).ok_or(Error::NotFloat)?;
         pairs.push((score, call.args.take()?));
     }
+    apply(call, key, options, &pairs)
+}
+
+/// Gives scores to members of the sorted set at `key`, and replies as the options say, which have been checked.
+pub fn apply(
+    call: &mut Call<'_, '_>,
+    key: &[u8],
+    options: Options,
+    pairs: &[(f64, &[u8])],
+) -> Result<(), Error> {
     let longest_bytes = pairs.iter().map(|(_, member)| member.len()).max().unwrap_or(0);
 
     let limits = Limits::of(call);
@@ -164,8 +174,8 @@ fn add(call: &mut Call<'_, '_>, options: Options) -> Result<(), Error> {
         None => Some((SortedSetMut::create(call.keys, key, limits), longest_bytes)),
     };
     if let Some((mut set, longest_bytes)) = found {
-        set.expect(members, longest_bytes);
-        for (score, member) in &pairs {
+        set.expect(pairs.len(), longest_bytes);
+        for (score, member) in pairs {
             set.update(member, |old| options.decide(old, *score, &mut outcome));
         }
     }

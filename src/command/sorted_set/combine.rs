@@ -351,7 +351,7 @@ fn store_result(call: &mut Call<'_, '_>, operation: Operation) -> Result<(), Err
     let target = call.args.take()?;
     let (mut args, name) = (call.args, call.entry.spec.name);
     let allowed = Allowed { weights: operation != Operation::Diff, scores: false, limit: false };
-    store(call, target, |view| Ok(Query::parse(&mut args, view, name, allowed)?.run(operation)))
+    store(call, target, name, |view| Ok(Query::parse(&mut args, view, name, allowed)?.run(operation)))
 }
 
 fn zintercard(call: &mut Call<'_, '_>) -> Result<(), Error> {

@@ -3,12 +3,14 @@
 //! [`value`] is the sorted set as the handlers see it, whatever its form; [`interval`] what ranges mean. Every
 //! range becomes one of ranks, found in O(log n) steps, before anything is visited.
 
-mod add;
+pub(in crate::command) mod add;
+mod blocking;
+pub(in crate::command) mod build;
 mod combine;
 mod interval;
 mod pop;
 mod random;
-mod range;
+pub(in crate::command) mod range;
 mod read;
 mod remove;
 mod source;
@@ -24,6 +26,9 @@ use value::SortedSetRef;
 use super::errors::Error;
 
 pub const COMMANDS: &[Command] = &[
+    blocking::BZMPOP,
+    blocking::BZPOPMAX,
+    blocking::BZPOPMIN,
     add::ZADD,
     read::ZCARD,
     read::ZCOUNT,
@@ -59,12 +64,15 @@ pub const COMMANDS: &[Command] = &[
 ];
 
 /// The key of a command that only reads it.
-const READ_KEY: &[KeySpec] = &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))];
+pub(in crate::command) const READ_KEY: &[KeySpec] = &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))];
 
 const WITHSCORES: Arg = Arg::word("withscores", "WITHSCORES").optional();
 
 /// The sorted set at `key`, to be read.
-fn find<'a>(view: &'a View<'_>, key: &[u8]) -> Result<Option<SortedSetRef<'a>>, Error> {
+pub(in crate::command) fn find<'a>(
+    view: &'a View<'_>,
+    key: &[u8],
+) -> Result<Option<SortedSetRef<'a>>, Error> {
     view.get(key).map(|entry: &Entry| SortedSetRef::of(entry)).transpose()
 }
 
@@ -86,7 +94,7 @@ fn reply_member(out: &mut Reply, member: Item<'_>, score: Option<f64>) {
 }
 
 #[inline]
-fn reply_name(out: &mut Reply, member: Item<'_>) {
+pub(in crate::command) fn reply_name(out: &mut Reply, member: Item<'_>) {
     match member {
         Item::Int(n) => out.bulk_integer(n),
         Item::Text(text) => out.bulk(text),

@@ -3,6 +3,7 @@
 use super::remove::tell_removed;
 use super::reply_name;
 use super::value::{Limits, SortedSetMut};
+use crate::command::args::Args;
 use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::generic::free_entry;
@@ -11,7 +12,7 @@ use crate::keyspace::View;
 use crate::resp::reply::{Proto, Reply};
 use crate::types::packed::Item;
 
-const POPPED: KeyFlags = KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE);
+pub(super) const POPPED: KeyFlags = KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE);
 
 /// An end of a sorted set.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,6 +28,8 @@ pub enum Shape {
     Flat,
     /// An array of pairs.
     Pairs,
+    /// Key, member, score: for one member.
+    KeyAndFlat,
     /// The key, then an array of pairs.
     KeyAndPairs,
 }
@@ -92,6 +95,10 @@ pub fn pop(
     match shape {
         Shape::Flat => out.array(2 * popped),
         Shape::Pairs => out.array(popped),
+        Shape::KeyAndFlat => {
+            out.array(1 + 2 * popped);
+            out.bulk(key);
+        }
         Shape::KeyAndPairs => {
             out.array(2);
             out.bulk(key);
@@ -99,7 +106,7 @@ pub fn pop(
         }
     }
     let mut reply = |member: Item<'_>, score: f64| {
-        if shape != Shape::Flat {
+        if matches!(shape, Shape::Pairs | Shape::KeyAndPairs) {
             out.array(2);
         }
         reply_name(out, member);
@@ -149,13 +156,24 @@ pub const ZMPOP: Command = Command {
     ..Command::NEW
 };
 
-const NUMKEYS: Error = Error::line("ERR numkeys should be greater than 0");
-const COUNT: Error = Error::line("ERR count should be greater than 0");
+pub(super) const NUMKEYS: Error = Error::line("ERR numkeys should be greater than 0");
+pub(super) const COUNT: Error = Error::line("ERR count should be greater than 0");
 
 /// Consumes a number of at least 1; everything else is this error.
-fn next_positive(call: &mut Call<'_, '_>, error: Error) -> Result<usize, Error> {
+pub(super) fn next_positive(call: &mut Call<'_, '_>, error: Error) -> Result<usize, Error> {
     let given = call.args.next_i64().ok().and_then(|n| usize::try_from(n).ok());
     given.filter(|n| *n > 0).ok_or(error)
+}
+
+/// Consumes MIN or MAX.
+pub(super) fn next_end(args: &mut Args<'_>) -> Result<End, Error> {
+    if args.skip_word("MIN") {
+        Ok(End::Min)
+    } else if args.skip_word("MAX") {
+        Ok(End::Max)
+    } else {
+        Err(Error::Syntax)
+    }
 }
 
 fn zmpop(call: &mut Call<'_, '_>) -> Result<(), Error> {
@@ -165,13 +183,7 @@ fn zmpop(call: &mut Call<'_, '_>) -> Result<(), Error> {
     }
     let keys = call.args.rest().take(numkeys);
     call.args.seek(call.args.position() + numkeys);
-    let end = if call.args.skip_word("MIN") {
-        End::Min
-    } else if call.args.skip_word("MAX") {
-        End::Max
-    } else {
-        return Err(Error::Syntax);
-    };
+    let end = next_end(&mut call.args)?;
     let mut count = None;
     while !call.args.is_done() {
         if count.is_some() || call.args.left() < 2 || !call.args.skip_word("COUNT") {

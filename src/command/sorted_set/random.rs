@@ -54,6 +54,7 @@ fn zrandmember(call: &mut Call<'_, '_>) -> Result<(), Error> {
     };
     let (len, wanted) = (set.len(), count.unsigned_abs() as usize);
     let replied = if count < 0 { wanted } else { wanted.min(len) };
+    let longest_bytes = call.longest_reply_bytes();
     reply_members(call.out, replied, with_scores);
     if count >= 0 && wanted >= len {
         // From the last on, as Redis does.
@@ -66,12 +67,13 @@ fn zrandmember(call: &mut Call<'_, '_>) -> Result<(), Error> {
         for (member, score) in set.range(rank..rank + 1, false) {
             reply_member(call.out, member, with_scores.then(|| score.get()));
         }
+        call.out.len() <= longest_bytes
     };
     let mut rng = rand::rng();
     if count < 0 {
-        (0..wanted).for_each(|_| pick(rng.random_range(0..len)));
+        (0..wanted).all(|_| pick(rng.random_range(0..len)));
     } else {
-        rand::seq::index::sample(&mut rng, len, wanted).into_iter().for_each(pick);
+        rand::seq::index::sample(&mut rng, len, wanted).into_iter().all(pick);
     }
     Ok(())
 }

@@ -197,9 +197,10 @@ fn reply_range(call: &mut Call<'_, '_>, by: Option<By>, reverse: Option<bool>) -
 }
 
 fn zrangestore(call: &mut Call<'_, '_>) -> Result<(), Error> {
+    let event = call.entry.spec.name;
     let (target, source) = (call.args.take()?, call.args.take()?);
     let query = Query::parse(&mut call.args, None, None, true)?;
-    store(call, target, |view| {
+    store(call, target, event, |view| {
         let Some(set) = find(view, source)? else { return Ok(Vec::new()) };
         let ranks = query.limit.apply(query.interval.ranks(set, query.reverse), query.reverse);
         Ok(set.range(ranks, false).map(|(member, score)| (borrowed(member), score.get())).collect())

@@ -7,6 +7,7 @@
 use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::generic::free_entry;
+use crate::config::Config;
 use crate::keyspace::{Deadline, Entry, Kind, Object, Type, Value, View};
 use crate::types::events::Class;
 use crate::types::number;
@@ -25,15 +26,23 @@ pub struct Limits {
 
 impl Limits {
     pub fn of(call: &Call<'_, '_>) -> Limits {
-        let config = &call.server.config;
+        Self::of_config(&call.server.config)
+    }
+
+    pub fn of_config(config: &Config) -> Limits {
         Limits {
             entries: config.zset_max_listpack_entries() as usize,
             member_bytes: config.zset_max_listpack_value() as usize,
         }
     }
 
+    /// The same limit on members, and none on their length.
+    pub fn of_any_length(self) -> Limits {
+        Limits { member_bytes: usize::MAX, ..self }
+    }
+
     /// Whether so many members, of at most this length, are kept in one piece.
-    fn allow(self, members: usize, longest_bytes: usize) -> bool {
+    pub(super) fn allow(self, members: usize, longest_bytes: usize) -> bool {
         members <= self.entries && longest_bytes <= self.member_bytes
     }
 }
@@ -54,7 +63,7 @@ impl Score<'_> {
     }
 }
 
-fn unpacked_score(item: Item<'_>) -> f64 {
+pub(super) fn unpacked_score(item: Item<'_>) -> f64 {
     match item {
         Item::Int(n) => n as f64,
         Item::Text(text) => number::parse_f64_loosely(text).unwrap_or(0.0),
@@ -107,7 +116,7 @@ impl<'a> SortedSetRef<'a> {
         match self {
             SortedSetRef::Packed(bytes) => {
                 let wanted = Item::of(member);
-                let mut pairs = Pairs { bytes, at: packed::HEADER_BYTES, left: usize::MAX, reverse: false };
+                let mut pairs = pairs_of(bytes);
                 let (rank, (_, score)) = pairs.by_ref().enumerate().find(|(_, (item, _))| *item == wanted)?;
                 Some((rank, unpacked_score(score)))
             }
@@ -180,7 +189,13 @@ fn pair_at(bytes: &[u8], at: usize) -> Option<(Item<'_>, Item<'_>, usize)> {
     Some((member, score, next))
 }
 
+/// All pairs that are kept in one piece.
+pub(super) fn pairs_of(bytes: &[u8]) -> Pairs<'_> {
+    Pairs { bytes, at: packed::HEADER_BYTES, left: usize::MAX, reverse: false }
+}
+
 /// A walk over pairs that are kept in one piece.
+#[derive(Clone)]
 pub struct Pairs<'a> {
     bytes: &'a [u8],
     /// The next pair, or the one before which the next one lies if the walk is backwards.
@@ -240,7 +255,7 @@ fn with_packed_score<R>(score: f64, f: impl FnOnce(Item<'_>) -> R) -> R {
 }
 
 /// Inserts a pair before the one at `at`.
-fn insert_pair(buffer: &mut impl Buffer, at: usize, member: Item<'_>, score: f64) {
+pub(super) fn insert_pair(buffer: &mut impl Buffer, at: usize, member: Item<'_>, score: f64) {
     with_packed_score(score, |score| packed::insert(buffer, at, &[member, score]));
 }
 
@@ -255,19 +270,6 @@ fn place_of(bytes: &[u8], member: &[u8], score: f64) -> usize {
         at = next;
     }
     at
-}
-
-/// The bytes of a packed value, inside its entry.
-struct Place<'a>(&'a mut Entry);
-
-impl Buffer for Place<'_> {
-    fn bytes(&self) -> &[u8] {
-        self.0.packed().expect("a packed sorted set")
-    }
-
-    fn splice(&mut self, at: usize, removed: usize, inserted: &[u8]) {
-        self.0.splice_packed(at, removed, inserted);
-    }
 }
 
 /// A sorted set to be changed. When it is empty, whoever changed it removes the key.
@@ -324,21 +326,21 @@ impl<'a> SortedSetMut<'a> {
             return set.update(member, decide);
         }
         let item = Item::of(member);
-        let mut place = Place(self.entry);
-        match packed::find(place.bytes(), item, 2) {
+        let entry = &mut *self.entry;
+        match packed::find(entry.bytes(), item, 2) {
             Some(at) => {
-                let old = pair_at(place.bytes(), at).map(|(_, score, _)| unpacked_score(score));
+                let old = pair_at(entry.bytes(), at).map(|(_, score, _)| unpacked_score(score));
                 let Some(new) = decide(old) else { return };
-                packed::remove(&mut place, at, 2);
-                let at = place_of(place.bytes(), member, new);
-                insert_pair(&mut place, at, item, new);
+                packed::remove(entry, at, 2);
+                let at = place_of(entry.bytes(), member, new);
+                insert_pair(entry, at, item, new);
             }
             None => {
                 let Some(new) = decide(None) else { return };
-                let members = packed::len(place.bytes()) / 2 + 1;
+                let members = packed::len(entry.bytes()) / 2 + 1;
                 if self.limits.allow(members, member.len()) {
-                    let at = place_of(place.bytes(), member, new);
-                    insert_pair(&mut place, at, item, new);
+                    let at = place_of(entry.bytes(), member, new);
+                    insert_pair(entry, at, item, new);
                 } else {
                     self.grow().insert(new, member);
                 }
@@ -351,9 +353,9 @@ impl<'a> SortedSetMut<'a> {
         if let Some(set) = self.large() {
             return set.remove(member).is_some();
         }
-        let mut place = Place(self.entry);
-        let found = packed::find(place.bytes(), Item::of(member), 2);
-        found.inspect(|at| packed::remove(&mut place, *at, 2)).is_some()
+        let entry = &mut *self.entry;
+        let found = packed::find(entry.bytes(), Item::of(member), 2);
+        found.inspect(|at| packed::remove(entry, *at, 2)).is_some()
     }
 
     /// Takes out the members of these ranks.
@@ -361,9 +363,9 @@ impl<'a> SortedSetMut<'a> {
         if let Some(set) = self.large() {
             return set.remove_range(ranks);
         }
-        let mut place = Place(self.entry);
-        if let Some(at) = packed::nth(place.bytes(), 2 * ranks.start as i64) {
-            packed::remove(&mut place, at, 2 * ranks.len());
+        let entry = &mut *self.entry;
+        if let Some(at) = packed::nth(entry.bytes(), 2 * ranks.start as i64) {
+            packed::remove(entry, at, 2 * ranks.len());
         }
     }
 
@@ -373,13 +375,13 @@ impl<'a> SortedSetMut<'a> {
             set.remove_rank(rank, |(member, score)| f(Item::Text(member), score));
             return;
         }
-        let mut place = Place(self.entry);
-        let at = packed::nth(place.bytes(), 2 * rank as i64);
+        let entry = &mut *self.entry;
+        let at = packed::nth(entry.bytes(), 2 * rank as i64);
         if let Some(at) = at
-            && let Some((member, score, _)) = pair_at(place.bytes(), at)
+            && let Some((member, score, _)) = pair_at(entry.bytes(), at)
         {
             f(member, unpacked_score(score));
-            packed::remove(&mut place, at, 2);
+            packed::remove(entry, at, 2);
         }
     }
 }
@@ -394,10 +396,11 @@ enum Made {
 }
 
 /// Stores a sorted set, if there is anything in it, in the place of whatever `key` holds, and replies with the
-/// number of its members. `find` looks them up.
+/// number of its members. `find` looks them up, `event` tells of them.
 pub fn store(
     call: &mut Call<'_, '_>,
     key: &[u8],
+    event: &str,
     find: impl for<'v> FnOnce(&'v View<'_>) -> Result<Sorted<'v>, Error>,
 ) -> Result<(), Error> {
     let limits = Limits::of(call);
@@ -430,7 +433,7 @@ pub fn store(
             Made::Large(set) => Value::Object(Kind::SortedSet, Object::SortedSet(Box::new(set))),
         };
         call.keys.overwrite(key, value, Deadline::Clear);
-        call.keys.notify(Class::ZSET, call.entry.spec.name, key);
+        call.keys.notify(Class::ZSET, event, key);
         call.keys.changed(1);
     }
     call.out.integer(count as i64);

@@ -1,18 +1,21 @@
 //! XREAD and XREADGROUP: what is new in streams, for anybody or for a consumer of a group.
 //!
 //! First the arguments are read, and with them what each ID means at this time; what is there for the reader
-//! is found and written by [`serve`], which can be asked again when a stream has grown.
+//! is found and written by [`serve`]. If there is nothing, a read with BLOCK becomes an [`Operation`], which asks again
+//! when a stream has grown.
 
 use super::{
-    INVALID_ID, RO_ACCESS, c_string, find, no_group, reply_entries, reply_entry, reply_id, stream_mut,
+    INVALID_ID, RO_ACCESS, c_string, find, no_group, reply_entries, reply_entry, reply_id, stream, stream_mut,
 };
 use crate::command::args::Args;
+use crate::command::blocking::{self, Deadline};
 use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::spec::{Arg, Begin, Command, Find, Flags, Group as CommandGroup, KeyFlags, KeySpec};
 use crate::keyspace::View;
 use crate::resp::reply::{Proto, Reply};
 use crate::resp::scan::Request;
+use crate::state::waiters::Operation;
 use crate::types::events::Class;
 use crate::types::stream::{Consumer, ConsumerId, Id, Stream, StreamEntry};
 use smallvec::SmallVec;
@@ -112,6 +115,8 @@ struct Reading<'a> {
     /// Entries of each stream.
     count: usize,
     streams: SmallVec<[(&'a [u8], After); 4]>,
+    /// How long to wait if there is nothing; `None` is not at all.
+    block: Option<Deadline>,
 }
 
 fn xread(call: &mut Call<'_, '_>) -> Result<(), Error> {
@@ -124,10 +129,91 @@ fn xreadgroup(call: &mut Call<'_, '_>) -> Result<(), Error> {
 
 fn read(call: &mut Call<'_, '_>, of_group: bool) -> Result<(), Error> {
     let reading = parse(call, of_group)?;
-    if !serve(call.keys, call.out, &reading)? {
-        call.out.null_array();
+    if serve(call.keys, call.out, &reading)? {
+        return Ok(());
+    }
+    match reading.block {
+        None => call.out.null_array(),
+        Some(deadline) => blocking::wait(call, deadline, AwaitedRead::new(&reading)),
     }
     Ok(())
+}
+
+/// A read that waits for something new in one of its streams.
+struct AwaitedRead {
+    keys: Box<[Box<[u8]>]>,
+    /// From where on the stream of each key is read.
+    after: Box<[After]>,
+    count: usize,
+    reader: Option<AwaitedReader>,
+}
+
+/// [`Reader`] in memory of its own.
+struct AwaitedReader {
+    group: Box<[u8]>,
+    consumer: Box<[u8]>,
+    no_ack: bool,
+}
+
+impl AwaitedReader {
+    fn as_reader(&self) -> Reader<'_> {
+        Reader { group: &self.group, consumer: &self.consumer, no_ack: self.no_ack }
+    }
+}
+
+impl AwaitedRead {
+    fn new(reading: &Reading<'_>) -> AwaitedRead {
+        AwaitedRead {
+            keys: blocking::owned(reading.streams.iter().map(|(key, _)| *key)),
+            after: reading.streams.iter().map(|(_, after)| *after).collect(),
+            count: reading.count,
+            reader: reading.reader.map(|Reader { group, consumer, no_ack }| AwaitedReader {
+                group: group.into(),
+                consumer: consumer.into(),
+                no_ack,
+            }),
+        }
+    }
+}
+
+impl Operation for AwaitedRead {
+    fn keys(&self) -> &[Box<[u8]>] {
+        &self.keys
+    }
+
+    /// Without its stream a group is gone.
+    fn ends_without_key(&self) -> bool {
+        self.reader.is_some()
+    }
+
+    fn is_ready(&self, view: &View<'_>, key: &[u8]) -> bool {
+        // Of another type, or gone: that concerns readers of a group.
+        let Some(Ok(found)) = view.peek(key).map(stream) else { return self.ends_without_key() };
+        let top = found.entries.top_id();
+        match &self.reader {
+            Some(reader) => {
+                let group = found.groups.get(&reader.group);
+                group.is_none_or(|group| top.is_some_and(|top| top > group.last_id))
+            }
+            None => self.keys.iter().zip(&self.after).any(|(other, after)| {
+                **other == *key && matches!(after, After::Above(id) if top.is_some_and(|top| top > *id))
+            }),
+        }
+    }
+
+    fn perform(&self, view: &mut View<'_>, out: &mut Reply) -> Result<(), Vec<u8>> {
+        let reader = self.reader.as_ref().map(AwaitedReader::as_reader);
+        let mut streams = SmallVec::new();
+        for (key, after) in self.keys.iter().zip(&self.after) {
+            if view.may_write(view.db, key) {
+                let found = view.peek(key).map(stream).transpose().map_err(|error| error.reply())?;
+                check_group(found, reader, key).map_err(|error| error.reply())?;
+                streams.push((&**key, *after));
+            }
+        }
+        let reading = Reading { reader, count: self.count, streams, block: None };
+        serve(view, out, &reading).map(|_| ()).map_err(|error| error.reply())
+    }
 }
 
 const GROUP_OF_XREAD: Error =
@@ -151,10 +237,10 @@ const NEW_OF_XREAD: Error = Error::line(
 fn parse<'a>(call: &mut Call<'a, '_>, of_group: bool) -> Result<Reading<'a>, Error> {
     let now_ms = call.keys.now_ms;
     let args = &mut call.args;
-    let (mut group, mut no_ack, mut count) = (None, false, usize::MAX);
+    let (mut group, mut no_ack, mut count, mut block) = (None, false, usize::MAX, None);
     loop {
         if args.left() >= 2 && args.skip_word("BLOCK") {
-            timeout(args, now_ms)?;
+            block = Some(blocking::next_millis(args, now_ms)?);
         } else if args.left() >= 2 && args.skip_word("COUNT") {
             count = usize::try_from(args.next_i64()?).ok().filter(|n| *n > 0).unwrap_or(usize::MAX);
         } else if args.left() >= 2 && args.skip_word("STREAMS") {
@@ -188,35 +274,13 @@ fn parse<'a>(call: &mut Call<'a, '_>, of_group: bool) -> Result<Reading<'a>, Err
         let (key, id) = (call.args.get(position), call.args.get(position + half));
         Ok((key, after(call.keys, reader, key, id)?))
     });
-    Ok(Reading { reader, count, streams: streams.collect::<Result<_, Error>>()? })
-}
-
-/// Consumes the time to wait in milliseconds. Nobody waits in this version.
-fn timeout(args: &mut Args<'_>, now_ms: i64) -> Result<i64, Error> {
-    let timeout_ms = args.next_i64().map_err(|_| Error::TimeoutNotInteger)?;
-    if timeout_ms < 0 {
-        return Err(Error::TimeoutNegative);
-    }
-    if timeout_ms > i64::MAX - now_ms {
-        return Err(Error::TimeoutOutOfRange);
-    }
-    Ok(timeout_ms)
+    Ok(Reading { reader, count, streams: streams.collect::<Result<_, Error>>()?, block })
 }
 
 /// What an ID means for a stream as it is now.
 fn after(keys: &View<'_>, reader: Option<Reader<'_>>, key: &[u8], id: &[u8]) -> Result<After, Error> {
     let stream = find(keys, key)?;
-    if let Some(Reader { group, .. }) = reader
-        && stream.is_none_or(|stream| stream.groups.get(group).is_none())
-    {
-        return Err(no_group(&[
-            b"No such key '",
-            c_string(key),
-            b"' or consumer group '",
-            c_string(group),
-            b"' in XREADGROUP with GROUP option",
-        ]));
-    }
+    check_group(stream, reader, key)?;
     Ok(After::Above(match (id, reader) {
         (b"$", Some(_)) => return Err(LAST_OF_GROUP),
         (b"$", None) => stream.map_or(Id::MIN, |stream| stream.entries.marks().last_id),
@@ -234,6 +298,22 @@ fn after(keys: &View<'_>, reader: Option<Reader<'_>>, key: &[u8], id: &[u8]) -> 
             id => id,
         },
     }))
+}
+
+/// The group of a reader has to be there.
+fn check_group(stream: Option<&Stream>, reader: Option<Reader<'_>>, key: &[u8]) -> Result<(), Error> {
+    match reader {
+        Some(Reader { group, .. }) if stream.is_none_or(|stream| stream.groups.get(group).is_none()) => {
+            Err(no_group(&[
+                b"No such key '",
+                c_string(key),
+                b"' or consumer group '",
+                c_string(group),
+                b"' in XREADGROUP with GROUP option",
+            ]))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Writes what is there for the reader now. `false`, and nothing written, if there is nothing.

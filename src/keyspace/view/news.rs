@@ -5,7 +5,7 @@
 //! unlocked, and their expiry is told when they are met; else they are locked again for it, and what the
 //! command has to tell after it had met them waits for that, so that everything is told in order.
 
-use super::{Held, Mode, View, exclusive};
+use super::{Guard, Held, Mode, View, exclusive};
 use crate::keyspace::effects::{Actor, Change, Expiring, Interest, Listed, MassChange, Party, Place};
 use crate::keyspace::hash::KeyHash;
 use crate::keyspace::shard::{Read, is_expired};
@@ -176,6 +176,11 @@ impl View<'_> {
         self.news.scene = self.news.scene & !TOUCH | if touch { TOUCH } else { 0 };
     }
 
+    /// Whose changes the view's are.
+    pub fn actor(&self) -> Actor {
+        self.news.by()
+    }
+
     /// Whether nobody wants to know what happens to keys.
     #[inline]
     pub fn is_unobserved(&self) -> bool {
@@ -224,6 +229,12 @@ impl View<'_> {
     #[inline]
     pub(super) fn created(&self, db: usize, key: &[u8]) {
         self.event_in(db, Class::NEW, "new", key);
+    }
+
+    /// Whether the shard of this key is locked exclusively.
+    pub fn may_write(&self, db: usize, key: &[u8]) -> bool {
+        let place = (db as u32, self.keyspace.hash(key).shard);
+        self.guard_at(place).is_some_and(|guard| matches!(guard, Guard::Exclusive(_)))
     }
 
     /// Takes the list of keys of which a party's observer wanted to hear once more.

@@ -141,6 +141,13 @@ impl<'a> Wanted<'a> {
     }
 }
 
+/// A block to be read.
+#[derive(Clone, Copy, Debug)]
+pub enum Node<'a> {
+    Packed(Items<'a>),
+    Large(&'a Bytes),
+}
+
 #[derive(Clone, Debug)]
 enum Block {
     Packed(Packed),
@@ -248,6 +255,14 @@ impl List {
     pub fn unite(&mut self) {
         debug_assert!(self.only_block().is_some());
         self.limit = None;
+    }
+
+    /// The blocks from the head on.
+    pub fn nodes(&self) -> impl Iterator<Item = Node<'_>> {
+        self.all_blocks().map(|block| match block {
+            Block::Packed(packed) => Node::Packed(packed.items()),
+            Block::Large(bytes) => Node::Large(bytes),
+        })
     }
 
     /// The number of blocks.

@@ -114,6 +114,25 @@ fn skip(bytes: &[u8], at: &mut usize, items: usize) -> Option<()> {
     Some(())
 }
 
+/// Where items begin and end, from `at` on.
+struct Offsets<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+fn offsets_from(bytes: &[u8], at: usize) -> Offsets<'_> {
+    Offsets { bytes, at }
+}
+
+impl Iterator for Offsets<'_> {
+    type Item = (usize, usize);
+
+    fn next(&mut self) -> Option<(usize, usize)> {
+        let (_, next) = packed::get(self.bytes, self.at)?;
+        Some((std::mem::replace(&mut self.at, next), next))
+    }
+}
+
 /// What the reference says.
 #[derive(Clone, Copy, Debug)]
 struct Reference {
@@ -136,6 +155,43 @@ impl Block {
         Block { first, bytes }
     }
 
+    /// A block of items that come from elsewhere. `None` unless they are a reference and entries as described above,
+    /// at least one, whose IDs ascend from `first` on; nothing that the block says of itself is believed.
+    pub fn of_items(first: Id, items: &[u8]) -> Option<Block> {
+        let block = Block { first, bytes: items.to_vec() };
+        let bytes = block.bytes.as_slice();
+        let is_item = |(at, next): (usize, usize)| packed::length_back_fits(bytes, at, next);
+        let mut ends = offsets_from(bytes, 0);
+        if !ends.by_ref().all(is_item) || ends.at != bytes.len() {
+            return None;
+        }
+        let reference = block.reference()?;
+        let mut at = reference.names_at;
+        skip(bytes, &mut at, reference.names)?;
+        if take_int(bytes, &mut at)? != 0 {
+            return None;
+        }
+        let (mut live, mut deleted, mut before) = (0, 0, None);
+        while at < bytes.len() {
+            let (entry, next) = block.entry(reference, at)?;
+            if entry.id < first || before.is_some_and(|before| before >= entry.id) {
+                return None;
+            }
+            // The items of the entry without the last, which counts them.
+            let items = offsets_from(&bytes[..next], at).count() - 1;
+            let count_at = packed::ending_at(bytes, next)?;
+            if take_count(bytes, &mut { count_at })? != items {
+                return None;
+            }
+            *(if entry.is_deleted { &mut deleted } else { &mut live }) += 1;
+            (at, before) = (next, Some(entry.id));
+        }
+        before?;
+        let mut at = 0;
+        let noted = (take_count(bytes, &mut at)?, take_count(bytes, &mut at)?);
+        (noted == (live, deleted)).then_some(block)
+    }
+
     /// The ID that the block is filed under: that of the entry it was made for.
     #[inline]
     pub fn first(&self) -> Id {
@@ -145,6 +201,11 @@ impl Block {
     /// The items in their encoding.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Number of items.
+    pub fn items(&self) -> usize {
+        offsets_from(&self.bytes, 0).count()
     }
 
     /// Bytes allocated.
@@ -410,6 +471,33 @@ mod tests {
         assert_eq!(ids, [(5, false), (0, true), (1, false)]);
         assert!(block.backward().map(|entry| (entry.id.seq, entry.is_deleted)).eq(ids.into_iter().rev()));
         assert_eq!(block.last_id(), Some(Id::new(1001, 1)));
+    }
+
+    #[test]
+    fn items_from_elsewhere_have_to_be_a_block() {
+        let first = Id::new(1000, 5);
+        let mut block = Block::new(first, pairs(&["a", "1"]));
+        for seq in 5..8 {
+            block.append(Id::new(1000, seq), pairs(&["a", "1"]));
+        }
+        block.append(Id::new(1001, 0), pairs(&["b", "x", "c", "y"]));
+        block.delete_one(Id::new(1000, 6));
+        let again = Block::of_items(first, block.bytes()).expect("a block");
+        assert_eq!(again.bytes(), block.bytes());
+        assert_eq!(block.items(), 5 + 4 * 3 + 3 + 3 + 1 + 4 + 1);
+        assert!(Block::of_items(Id::new(1000, 6), &[]).is_none());
+        (0..block.bytes.len()).for_each(|len| assert!(Block::of_items(first, &block.bytes[..len]).is_none()));
+        // A count that is a text, a wrong one, no end of the reference, IDs that do not ascend.
+        let entry = [2, 0, 0, 1, 4];
+        assert!(Block::of_items(first, &ints(&[[1, 0, 1, 7, 0].as_slice(), &entry].concat())).is_some());
+        for reference in [[2, 0, 1, 7, 0], [1, 1, 1, 7, 0], [1, 0, 1, 7, 1], [1, 0, -1, 7, 0]] {
+            assert!(Block::of_items(first, &ints(&[reference.as_slice(), &entry].concat())).is_none());
+        }
+        assert!(
+            Block::of_items(first, &ints(&[[2, 0, 1, 7, 0].as_slice(), &entry, &entry].concat())).is_none()
+        );
+        let text = [&ints(&[1])[..], &[0x80, 1], &ints(&[1, 7, 0]), &ints(&entry)].concat();
+        assert!(Block::of_items(first, &text).is_none());
     }
 
     #[test]

@@ -108,6 +108,26 @@ impl Entries {
         self.marks.max_deleted_id = max_deleted_id.unwrap_or(self.marks.max_deleted_id);
     }
 
+    /// Appends a block, whose entries count as added now. `false`, and nothing is done, unless all of them are above
+    /// the last ID.
+    pub fn append_block(&mut self, block: Block) -> bool {
+        let is_empty = self.blocks.len() == 0;
+        let Some(last_id) = block.last_id() else { return false };
+        if !is_empty && block.first() <= self.marks.last_id {
+            return false;
+        }
+        let live = block.counts().0 as u64;
+        self.blocks.push(block);
+        let marks = &mut self.marks;
+        marks.length += live;
+        marks.added = marks.added.wrapping_add(live);
+        marks.last_id = last_id;
+        if marks.length == live {
+            self.find_first();
+        }
+        true
+    }
+
     /// The ID for a new entry.
     fn number(&self, numbering: Numbering, now_ms: i64) -> Result<Id, AppendError> {
         let last = self.marks.last_id;

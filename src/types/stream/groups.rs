@@ -58,7 +58,85 @@ pub struct Group {
     by_name: Vec<ConsumerId>,
 }
 
+/// A consumer of a group that is made as a whole.
+#[derive(Clone, Debug)]
+pub struct NewConsumer {
+    pub name: Vec<u8>,
+    pub seen_ms: i64,
+    pub active_ms: Option<i64>,
+    pub pending: Vec<Id>,
+}
+
+/// An entry that is pending in a group that is made as a whole.
+#[derive(Clone, Copy, Debug)]
+pub struct NewPending {
+    pub id: Id,
+    pub delivered_ms: i64,
+    pub deliveries: u64,
+}
+
+/// Why a group cannot be made of its parts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Contradiction {
+    ConsumerTwice,
+    PendingTwice,
+    /// A consumer has an entry that is not pending.
+    NotPending,
+    /// Two consumers, or one twice, have the same entry.
+    OwnedTwice,
+    /// An entry is pending, but for no consumer.
+    Unowned,
+}
+
 impl Group {
+    /// A group of all its parts, in any order.
+    pub fn of_parts(
+        last_id: Id,
+        entries_read: Option<u64>,
+        mut pending: Vec<NewPending>,
+        mut consumers: Vec<NewConsumer>,
+    ) -> Result<Group, Contradiction> {
+        pending.sort_unstable_by_key(|pending| pending.id);
+        consumers.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        if pending.windows(2).any(|two| two[0].id == two[1].id) {
+            return Err(Contradiction::PendingTwice);
+        }
+        if consumers.windows(2).any(|two| two[0].name == two[1].name) {
+            return Err(Contradiction::ConsumerTwice);
+        }
+        let mut owners: Vec<Option<ConsumerId>> = vec![None; pending.len()];
+        for (number, consumer) in consumers.iter().enumerate() {
+            for id in &consumer.pending {
+                let at = pending.binary_search_by_key(id, |pending| pending.id);
+                let owner = &mut owners[at.map_err(|_| Contradiction::NotPending)?];
+                if owner.replace(ConsumerId(number as u32)).is_some() {
+                    return Err(Contradiction::OwnedTwice);
+                }
+            }
+        }
+        let owned = |(new, owner): (NewPending, Option<ConsumerId>)| {
+            let consumer = owner.ok_or(Contradiction::Unowned)?;
+            Ok((new.id, Pending { consumer, delivered_ms: new.delivered_ms, deliveries: new.deliveries }))
+        };
+        Ok(Group {
+            last_id,
+            entries_read,
+            pending: pending.into_iter().zip(owners).map(owned).collect::<Result<_, Contradiction>>()?,
+            by_name: (0..consumers.len() as u32).map(ConsumerId).collect(),
+            consumers: consumers
+                .into_iter()
+                .map(|new| {
+                    Some(Consumer {
+                        name: new.name.into(),
+                        seen_ms: new.seen_ms,
+                        active_ms: new.active_ms,
+                        pending: new.pending.into_iter().collect(),
+                    })
+                })
+                .collect(),
+        })
+    }
+
     pub fn new(last_id: Id, entries_read: Option<u64>) -> Group {
         Group { last_id, entries_read, pending: BTreeMap::new(), consumers: Vec::new(), by_name: Vec::new() }
     }
@@ -281,6 +359,40 @@ mod tests {
         let (c, _) = group.find_or_create_consumer(b"c", 11);
         assert_eq!(c, b);
         assert!(group.consumer(c).pending().is_empty());
+    }
+
+    #[test]
+    fn a_group_is_made_of_parts_that_fit() {
+        let id = |seq| Id::new(1, seq);
+        let pending = |seqs: &[u64]| -> Vec<NewPending> {
+            seqs.iter().map(|seq| NewPending { id: id(*seq), delivered_ms: 5, deliveries: *seq }).collect()
+        };
+        let consumer = |name: &str, seqs: &[u64]| NewConsumer {
+            name: name.into(),
+            seen_ms: 7,
+            active_ms: None,
+            pending: seqs.iter().map(|seq| id(*seq)).collect(),
+        };
+        let make = |seqs: &[u64], consumers: Vec<NewConsumer>| {
+            Group::of_parts(id(9), Some(4), pending(seqs), consumers)
+        };
+        let mut group = make(&[3, 1, 2], vec![consumer("b", &[1, 3]), consumer("a", &[2])]).unwrap();
+        let names: Vec<&[u8]> = group.consumers().map(Consumer::name).collect();
+        assert_eq!(names, [b"a", b"b"]);
+        let b = group.find_consumer(b"b").unwrap();
+        assert_eq!(group.pending()[&id(3)], Pending { consumer: b, delivered_ms: 5, deliveries: 3 });
+        assert!(group.acknowledge(id(1)));
+        assert!(group.consumer(b).pending().iter().eq(&[id(3)]));
+        for (seqs, consumers, expected) in [
+            (&[1, 1][..], vec![consumer("a", &[1])], Contradiction::PendingTwice),
+            (&[1], vec![consumer("a", &[1]), consumer("a", &[])], Contradiction::ConsumerTwice),
+            (&[1], vec![consumer("a", &[1, 2])], Contradiction::NotPending),
+            (&[1], vec![consumer("a", &[1]), consumer("b", &[1])], Contradiction::OwnedTwice),
+            (&[1], vec![consumer("a", &[1, 1])], Contradiction::OwnedTwice),
+            (&[1, 2], vec![consumer("a", &[1])], Contradiction::Unowned),
+        ] {
+            assert_eq!(make(seqs, consumers).err(), Some(expected));
+        }
     }
 
     #[test]

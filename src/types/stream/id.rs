@@ -67,6 +67,12 @@ impl Id {
         ((self.ms as u128) << 64 | self.seq as u128).to_be_bytes()
     }
 
+    /// The ID that these bytes are of: see [`Id::to_bytes`].
+    pub fn from_bytes(bytes: [u8; 16]) -> Id {
+        let both = u128::from_be_bytes(bytes);
+        Id { ms: (both >> 64) as u64, seq: both as u64 }
+    }
+
     /// `ms-seq`.
     pub fn text(self) -> IdText {
         let mut text = IdText { bytes: [0; MAX_WRITTEN_BYTES], len: 0 };

@@ -23,7 +23,7 @@ pub mod trim;
 
 pub use block::StreamEntry;
 pub use entries::{AppendError, BlockLimits, Entries, Marks};
-pub use groups::{Consumer, ConsumerId, Group, Groups, Pending};
+pub use groups::{Consumer, ConsumerId, Contradiction, Group, Groups, NewConsumer, NewPending, Pending};
 pub use id::{Id, Numbering};
 pub use trim::{Keep, Trim};
 

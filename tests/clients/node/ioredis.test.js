@@ -237,11 +237,14 @@ test("subscriptions survive a lost connection", async () => {
 });
 
 test("monitor", async () => {
-  const monitor = await new Redis(port).monitor();
+  // The monitor is a connection of its own beside that of the client that makes it.
+  const maker = new Redis(port);
+  const monitor = await maker.monitor();
   const heard = [];
   monitor.on("monitor", (time, args, source, database) => heard.push([args, database]));
   await client.set("k", "a b");
   await until(() => heard.some(([args]) => args[0] === "set"));
   assert.deepEqual(heard.find(([args]) => args[0] === "set"), [["set", "k", "a b"], "0"]);
   monitor.disconnect();
+  maker.disconnect();
 });

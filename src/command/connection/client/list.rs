@@ -160,7 +160,7 @@ fn flags(client: &Client) -> String {
         (client.is_monitor.load(Relaxed), 'O'),
         (client.is_subscriber.load(Relaxed), 'P'),
         (client.multi.load(Relaxed) >= 0, 'x'),
-        (client.paused.load(Relaxed), 'b'),
+        (client.is_blocked(), 'b'),
         (client.watch.is_dirty(), 'd'),
         (client.transport == Transport::Unix, 'U'),
         (modes.contains(Modes::ON), 't'),

@@ -6,6 +6,7 @@ use crate::command::errors::Error;
 use crate::command::help;
 use crate::command::spec::{Arg, Command};
 use crate::state::pause::Paused;
+use crate::state::waiters::Unblock;
 use crate::types::number;
 
 pub const PAUSE: Command = Command {
@@ -89,11 +90,17 @@ fn unblock(call: &mut Call<'_, '_>) -> Result<(), Error> {
         return Err(help::syntax_error(call));
     }
     let id = call.args.take()?;
-    if !call.args.is_done() && !call.args.skip_word("TIMEOUT") && !call.args.skip_word("ERROR") {
+    let how = if call.args.is_done() || call.args.skip_word("TIMEOUT") {
+        Unblock::Timeout
+    } else if call.args.skip_word("ERROR") {
+        Unblock::Error
+    } else {
         return Err(Error::line("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"));
-    }
-    number::parse_i64(id).ok_or(Error::NotInteger)?;
-    // No command of this version blocks, so nobody is found blocked.
-    call.out.integer(0);
+    };
+    let id = number::parse_i64(id).ok_or(Error::NotInteger)?;
+    let client = u64::try_from(id).ok().and_then(|id| call.server.clients.get(id));
+    let unblocked =
+        client.is_some_and(|client| call.server.waiters.unblock(&call.server.keyspace, &client, how));
+    call.out.integer(unblocked.into());
     Ok(())
 }

@@ -11,6 +11,7 @@ use super::config::rewrite_file;
 use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::help;
+use crate::command::serialize::Saving;
 use crate::command::spec::{Command, Flags, Group, Scope};
 use crate::keyspace::View;
 use crate::keyspace::view::{Hashed, Mode};
@@ -79,6 +80,10 @@ fn debug(call: &mut Call<'_, '_>) -> Result<(), Error> {
         }
         (b"quicklist-packed-threshold", 1) => packed_threshold(call)?,
         (b"replybuffer", 2) => reply_buffer(call)?,
+        (b"set-skip-checksum-validation", 1) => {
+            let ignored = switch(call)?;
+            call.server.switches.checksums_ignored.store(ignored, Relaxed);
+        }
         (b"pause-cron", 1) => {
             let paused = switch(call)?;
             call.server.switches.cron_paused.store(paused, Relaxed);
@@ -144,14 +149,14 @@ fn with_key<R>(call: &mut Call<'_, '_>, key: &[u8], mode: Mode, f: impl FnOnce(&
 /// The low-level facts of a key, in the form of Redis, which tests take apart.
 fn object(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let key = call.args.take()?;
-    let now_ms = call.keys.now_ms;
+    let (now_ms, compress) = (call.keys.now_ms, call.server.config.rdbcompression());
     let line = with_key(call, key, Mode::Shared, |view| {
         let entry = view.peek(key)?;
         Some(format!(
             "Value at:{:p} refcount:1 encoding:{} serializedlength:{} lru:{} lru_seconds_idle:{}",
             entry.address(),
             entry.encoding_name(),
-            entry.string().map_or(entry.heap_bytes(), |value| value.len() + 1),
+            Saving::of(entry, now_ms).map_or(0, |value| value.bytes(compress)),
             entry.access().0,
             entry.access().idle_seconds(now_ms),
         ))
@@ -230,6 +235,8 @@ const HELP: &[&str] = &[
     "      Whether it follows at all.",
     "SET-ACTIVE-EXPIRE <0|1>",
     "    Whether keys that have expired are removed before somebody asks for them.",
+    "SET-SKIP-CHECKSUM-VALIDATION <0|1>",
+    "    Whether RESTORE takes values whose checksum is wrong.",
     "SLEEP <seconds>",
     "    Hold up the worker of this connection. Decimals allowed.",
     "STRINGMATCH-LEN <pattern> <string>",

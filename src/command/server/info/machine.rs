@@ -82,13 +82,15 @@ pub fn clients(text: &mut Text, server: &Server, _now_ms: i64) {
     text.field("maxclients", server.config.maxclients());
     text.field("client_recent_max_input_buffer", input);
     text.field("client_recent_max_output_buffer", output);
-    text.field("blocked_clients", paused);
+    text.field("blocked_clients", paused + server.waiters.clients());
     text.field("pubsub_clients", server.pubsub.clients());
     text.field("tracking_clients", server.tracking.tracked_clients());
     text.field("watching_clients", clients.iter().filter(|client| client.watch.keys() > 0).count());
-    text.field("clients_in_timeout_table", 0);
+    text.field("clients_in_timeout_table", server.waiters.timed_clients());
     text.field("total_watched_keys", server.watchers.watched_keys());
-    text.fields(&[("total_blocking_keys", 0), ("total_blocking_keys_on_nokey", 0)]);
+    let blocking = server.waiters.blocking_keys();
+    text.field("total_blocking_keys", blocking.all);
+    text.field("total_blocking_keys_on_nokey", blocking.without_key);
 }
 
 /// The workers: their connections, and how often each has read and written.

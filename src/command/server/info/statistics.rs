@@ -58,7 +58,7 @@ pub fn stats(text: &mut Text, server: &Server, _now_ms: i64) {
         ("unexpected_error_replies", 0),
     ]);
     text.field("total_error_replies", totals.error_replies);
-    text.field("dump_payload_sanitizations", 0);
+    text.field("dump_payload_sanitizations", totals.values_checked);
     text.field("total_reads_processed", totals.reads);
     text.field("total_writes_processed", totals.writes);
     // Each worker reads and writes for itself.
