@@ -29,8 +29,11 @@ impl Caller for Constant {
     fn failed(&mut self, _: &Failure) {}
 }
 
+/// What it is called, the script, and how each of its commands is answered.
+type Case = (&'static str, &'static str, fn(&mut Reply));
+
 fn script(c: &mut Criterion) {
-    let cases: [(&str, &str, fn(&mut Reply)); 7] = [
+    let cases: [Case; 7] = [
         ("nothing", "return 1", Reply::ok),
         ("a call with two arguments", "return redis.call('GET', KEYS[1])", |reply| reply.bulk(b"value")),
         (

@@ -17,6 +17,10 @@ const LIBRARY: &str = "#!lua name=lib\nredis.register_function('hello', function
                        redis.register_function('state', function() return type(redis.register_function) end)\n\
                        redis.register_function('leak', function() x = 1 end)";
 
+/// With one function only, since Redis lists several in any order.
+const ONE: &str = "#!lua name=one\nredis.register_function{function_name='only', callback=function() end, \
+                   flags={'no-writes', 'allow-oom', 'allow-stale', 'no-cluster', 'allow-cross-slot-keys'}, description='d'}";
+
 /// Code that cannot be loaded, each for a reason of its own.
 const REFUSED: &[&str] = &[
     "return 1",
@@ -88,7 +92,9 @@ fn requests() -> Vec<Vec<&'static str>> {
         vec!["FCALL", "state", "0"],
         vec!["FCALL", "leak", "0"],
         vec!["FUNCTION", "STATS"],
-        vec!["FUNCTION", "LIST", "LIBRARYNAME", "count*"],
+        vec!["FUNCTION", "LOAD", ONE],
+        vec!["FUNCTION", "LIST", "LIBRARYNAME", "O*"],
+        vec!["FUNCTION", "LIST", "LIBRARYNAME", "o*", "WITHCODE"],
         vec!["FUNCTION", "LIST", "LIBRARYNAME", "nosuch"],
         vec!["FUNCTION", "LIST", "LIBRARYNAME"],
         vec!["FUNCTION", "LIST", "WITHCODE", "WITHCODE"],

@@ -167,6 +167,11 @@ impl Shared {
         unsafe { run.cast::<Run<'a>>().as_mut() }
     }
 
+    /// Whether the run has to end.
+    pub fn is_ending(&self) -> bool {
+        self.run.get().is_some() && self.run().ending.is_some()
+    }
+
     /// Makes the run end as soon as the script's next line begins, whatever it catches.
     pub fn end(&self, stack: Stack, ending: Ending) {
         self.run().ending = Some(ending);

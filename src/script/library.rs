@@ -131,7 +131,7 @@ impl Libraries {
             return Err([b"Library '", library.name.as_slice(), b"' already exists"].concat());
         }
         for function in &library.functions {
-            if let Some((other, function)) = self.function(&function.name)
+            if let Some((other, _)) = self.function(&function.name)
                 && other.name != library.name
             {
                 return Err([b"Function ", function.name.as_slice(), b" already exists"].concat());
@@ -233,7 +233,7 @@ mod tests {
         let mut set = Libraries::default();
         set.add(library("a", &["f", "g"]), false).unwrap();
         assert_eq!(set.add(library("a", &["h"]), false), Err(b"Library 'a' already exists".to_vec()));
-        assert_eq!(set.add(library("b", &["F"]), false), Err(b"Function f already exists".to_vec()));
+        assert_eq!(set.add(library("b", &["F"]), false), Err(b"Function F already exists".to_vec()));
         set.add(library("a", &["g", "h"]), true).unwrap();
         assert!(set.function(b"f").is_none() && set.function(b"H").is_some());
         let mut others = Libraries::default();

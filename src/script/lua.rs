@@ -384,6 +384,14 @@ impl Stack {
         }
     }
 
+    /// Calls the function below its `args`, which may raise an error.
+    ///
+    /// # Safety
+    /// No frame between this one and the one that Lua called has anything to be destroyed.
+    pub unsafe fn call(self, args: c_int, results: c_int) {
+        unsafe { ffi::lua_call(self.l(), args, results) }
+    }
+
     /// Compiles a chunk: pushes its function, or a message. Code that was compiled before is text that does not
     /// parse. Nothing is collected meanwhile: the parser of Lua 5.1 holds objects that the collector does not
     /// see (CVE-2025-49844).
@@ -579,6 +587,29 @@ macro_rules! script_guarded {
     }};
 }
 pub use crate::script_guarded as guarded;
+
+/// Makes a handler of errors of a condition and the handler that is the closure's first own value: where the
+/// condition holds, the error is left as it is, and nothing of a script runs.
+#[macro_export]
+#[doc(hidden)]
+macro_rules! script_handler {
+    ($is_left:expr) => {{
+        unsafe extern "C-unwind" fn entry(state: *mut $crate::script::lua::State) -> std::ffi::c_int {
+            // SAFETY: Lua calls this with the state of the running thread.
+            let stack = unsafe { $crate::script::lua::Stack::of(state) };
+            let is_left: fn($crate::script::lua::Stack) -> bool = $is_left;
+            if !is_left(stack) {
+                stack.push_copy($crate::script::lua::upvalue(1));
+                stack.insert(1);
+                // SAFETY: there is nothing in this frame to be destroyed when the handler jumps out of it.
+                unsafe { stack.call(1, 1) };
+            }
+            1
+        }
+        entry as $crate::script::lua::Function
+    }};
+}
+pub use crate::script_handler as handler;
 
 /// What is known of a running function.
 pub struct Frame {

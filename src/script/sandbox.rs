@@ -12,7 +12,7 @@
 //! at each other through them.
 
 use super::engine::Shared;
-use super::lua::{ALL, GLOBALS, Kind, Outcome, Raise, Stack, Status, function, guarded, upvalue};
+use super::lua::{ALL, GLOBALS, Kind, Outcome, Raise, Stack, Status, function, guarded, handler, upvalue};
 use super::{api, bit, json, msgpack, packing};
 use std::ffi::c_int;
 
@@ -92,6 +92,7 @@ fn replace_builtins(stack: Stack) {
     for (name, function) in [
         ("getmetatable", function!(getmetatable)),
         ("pcall", function!(pcall)),
+        ("xpcall", function!(xpcall)),
         ("load", function!(load)),
         ("loadstring", function!(loadstring)),
     ] {
@@ -382,6 +383,18 @@ fn pcall(stack: Stack) -> Outcome {
             Ok(stack.top())
         }
     }
+}
+
+/// `xpcall`, which does not ask the script's handler about the error that ends a run: it could go on for ever there.
+fn xpcall(stack: Stack) -> Outcome {
+    stack.check_any(2)?;
+    stack.set_top(2);
+    stack.push_function(handler!(|stack| Shared::of(stack).is_ending()), 1);
+    stack.insert(1);
+    let is_ok = stack.protected_call(0, ALL, 1) == Status::Ok;
+    stack.push_boolean(is_ok);
+    stack.replace(1);
+    Ok(stack.top())
 }
 
 /// Leaves the compiled chunk, or nil and a message.
