@@ -22,6 +22,9 @@ const SCRIPT_OVERHEAD_BYTES: usize = 160;
 /// The number of the last use of a script that was not used yet.
 const NEVER: u64 = u64::MAX;
 
+/// Length of a SHA1 in hexadecimal digits.
+pub const SHA1_DIGITS: usize = 40;
+
 /// A SHA1.
 pub type Digest = [u8; 20];
 
@@ -63,9 +66,9 @@ pub fn digest(body: &[u8]) -> Digest {
     Sha1::digest(body).into()
 }
 
-/// Reads 40 hexadecimal digits.
+/// Reads hexadecimal digits.
 pub fn parse_digest(text: &[u8]) -> Option<Digest> {
-    if text.len() != 40 {
+    if text.len() != SHA1_DIGITS {
         return None;
     }
     let mut digest = [0; 20];

@@ -8,6 +8,7 @@ use crate::command::errors::Error;
 use crate::command::spec::{Arg, Command};
 use crate::resp::scan::Request;
 use crate::script::Purpose;
+use crate::script::store::SHA1_DIGITS;
 use crate::types::number;
 
 const SCRIPT_ARGS: &[Arg] = &[Arg::string("script"), NUMKEYS, KEY, ARG];
@@ -60,9 +61,6 @@ enum By {
     Text,
     Sha1,
 }
-
-/// Length of a SHA1 in hexadecimal digits.
-const SHA1_DIGITS: usize = 40;
 
 fn eval(call: &mut Call<'_, '_>, by: By, read_only: bool) -> Result<(), Error> {
     let request = call.args.request();

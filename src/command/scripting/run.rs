@@ -17,7 +17,7 @@ use crate::memory;
 use crate::resp::scan::Request;
 use crate::script::flags::FunctionFlags;
 use crate::script::proof::KeyRange;
-use crate::script::store::{Script, parse_digest};
+use crate::script::store::Script;
 use crate::script::{Arguments, End, Purpose};
 use crate::state::Server;
 use std::ffi::c_int;
@@ -150,7 +150,7 @@ fn is_script(entry: &Entry, request: Request<'_>, is_so: impl Fn(&Script) -> boo
     Worker::with(|worker| {
         let script = match entry.spec.name {
             "eval" | "eval_ro" => worker.compiled_text(first),
-            "evalsha" | "evalsha_ro" => parse_digest(first).and_then(|digest| worker.compiled(&digest)),
+            "evalsha" | "evalsha_ro" => worker.compiled(first),
             _ => None,
         };
         script.is_some_and(is_so)

@@ -8,7 +8,7 @@ use crate::command::errors::Error;
 use crate::resp::reply::Reply;
 use crate::resp::scan::Request;
 use crate::script::library::{Library, Registered};
-use crate::script::store::{Digest, Script, parse_digest};
+use crate::script::store::{Digest, SHA1_DIGITS, Script, parse_digest};
 use crate::script::{Caller, Failure, Interpreter, Purpose, Refusal, Verdict};
 use crate::state::Server;
 use bytes::Bytes;
@@ -46,6 +46,8 @@ pub struct Worker {
     generation: u64,
     /// Shared within the worker, so that a run costs no counting that all workers see.
     compiled: HashMap<Digest, Rc<Compiled>, ahash::RandomState>,
+    /// The script that was asked for last by its SHA1, as that was written: pipelines repeat scripts.
+    last: Option<([u8; SHA1_DIGITS], Rc<Compiled>)>,
     texts: HashMap<Bytes, Digest, ahash::RandomState>,
     functions: Option<Interpreter>,
     functions_generation: u64,
@@ -109,10 +111,17 @@ impl Worker {
     /// The script with this SHA1, compiled.
     pub fn known_script(&mut self, server: &Server, sha1: &[u8]) -> Result<Rc<Compiled>, Error> {
         self.refresh(server);
+        if let Some((last, compiled)) = &self.last
+            && last == sha1
+            && !compiled.script.is_forgotten()
+        {
+            return Ok(compiled.clone());
+        }
         let digest = parse_digest(sha1).ok_or(Error::NoScript)?;
         if let Some(compiled) = self.compiled.get(&digest)
             && !compiled.script.is_forgotten()
         {
+            self.last = sha1.try_into().ok().map(|sha1| (sha1, compiled.clone()));
             return Ok(compiled.clone());
         }
         let script = server.scripting.scripts.find(&digest).ok_or(Error::NoScript)?;
@@ -130,13 +139,20 @@ impl Worker {
     }
 
     /// The script with this SHA1, if this worker has compiled it.
-    pub fn compiled(&self, digest: &Digest) -> Option<&Script> {
-        self.compiled.get(digest).map(|compiled| &*compiled.script)
+    pub fn compiled(&self, sha1: &[u8]) -> Option<&Script> {
+        match &self.last {
+            Some((last, compiled)) if last == sha1 => Some(&compiled.script),
+            _ => self.by_digest(&parse_digest(sha1)?),
+        }
     }
 
     /// The script of this text, if this worker has compiled it.
     pub fn compiled_text(&self, body: &[u8]) -> Option<&Script> {
-        self.compiled(self.texts.get(body)?)
+        self.by_digest(self.texts.get(body)?)
+    }
+
+    fn by_digest(&self, digest: &Digest) -> Option<&Script> {
+        self.compiled.get(digest).map(|compiled| &*compiled.script)
     }
 
     fn compile(&mut self, script: &Script) -> Result<c_int, Error> {
@@ -153,6 +169,7 @@ impl Worker {
         if generation != self.generation {
             self.generation = generation;
             self.compiled.clear();
+            self.last = None;
             self.texts.clear();
             self.eval = None;
         }
@@ -163,6 +180,7 @@ impl Worker {
             return;
         }
         let interpreter = self.eval.get_or_insert_with(|| Interpreter::new(Purpose::Eval));
+        self.last = None;
         self.compiled.retain(|_, compiled| {
             let keep = !compiled.script.is_forgotten();
             if !keep {
