@@ -145,8 +145,8 @@ fn odd_values_are_answered() {
     refused(client, "local t = {} for i = 1, 100000 do t = {t} end return t", "*");
 }
 
-/// CVE-2024-31449 (`bit.tohex`), CVE-2018-11219 and CVE-2020-14147 (`struct`), CVE-2018-11218 (`cmsgpack`),
-/// CVE-2022-35951 and their like: sizes that overflow.
+/// CVE-2024-31449 (`bit.tohex`), CVE-2015-8080, CVE-2018-11219 and CVE-2020-14147 (`struct`), CVE-2018-11218
+/// (`cmsgpack`): sizes that overflow.
 #[test]
 fn libraries_survive_sizes_at_the_limits() {
     let server = Process::nuthatch(&[]);
@@ -183,6 +183,20 @@ fn libraries_survive_sizes_at_the_limits() {
         "cjson.encode_sparse_array(true, 2147483647, 2147483647) return #cjson.encode({[1]=1,[3]=1})",
         "",
     );
+}
+
+/// CVE-2022-24834 (`cjson` and `cmsgpack` count the room for long texts in 32 bits): results many times as long as the
+/// texts have all their bytes.
+#[test]
+fn long_texts_are_encoded_whole() {
+    let server = Process::nuthatch(&[]);
+    let client = &mut server.connect();
+    gives(client, r"return #cjson.encode(('\1'):rep(2000000))", "12000002");
+    gives(client, r"return #cjson.encode({('\1'):rep(2000000), ('/'):rep(2000000)})", "16000007");
+    gives(client, r"return #cjson.encode({[('\127'):rep(500000)] = ('\\'):rep(500000)})", "4000007");
+    gives(client, r"return #cmsgpack.pack(('\1'):rep(2000000), {('\1'):rep(2000000)})", "4000011");
+    gives(client, r"local s = ('\1'):rep(2000000) return tostring(cjson.decode(cjson.encode(s)) == s)", "true");
+    gives(client, r"local s = ('\1'):rep(2000000) return tostring(cmsgpack.unpack(cmsgpack.pack(s)) == s)", "true");
 }
 
 /// CVE-2025-46817 (`unpack` counts its results in 32 bits), CVE-2025-46819 (the lexer of long texts).

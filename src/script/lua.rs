@@ -24,8 +24,14 @@ use std::ptr::NonNull;
 /// as it does everywhere else.
 const LARGE_BLOCK_BYTES: usize = 1 << 20;
 
+/// A chunk of more than this is refused. Lua's lexer counts some things in 32 bits (CVE-2025-46819).
+pub const MAX_CHUNK_BYTES: usize = 512 << 20;
+
 /// What every block of an interpreter is aligned to, bytes: what Lua's own types want.
 const ALIGN_BYTES: usize = 8;
+
+/// What freed memory is filled with in builds with debug assertions: as a pointer it leads nowhere.
+const FREED: u8 = 0xDD;
 
 /// An error was raised; its value is on top of the stack.
 #[derive(Debug)]
@@ -410,6 +416,10 @@ impl Stack {
             unsafe { *size = part.len() };
             part.as_ptr().cast()
         }
+        if chunk.len() > MAX_CHUNK_BYTES {
+            self.push_bytes("chunk is too long");
+            return Status::Failed;
+        }
         let is_binary = chunk.first() == Some(&ffi::LUA_SIGNATURE[0]);
         let mut rest = Rest(chunk, is_binary);
         unsafe {
@@ -671,6 +681,10 @@ unsafe extern "C" fn allocate(
         let Ok(old) = layout(old_bytes) else { return std::ptr::null_mut() };
         if new_bytes == 0 {
             if !block.is_null() && old_bytes > 0 {
+                if cfg!(debug_assertions) {
+                    // Tests shall notice whoever uses what the collector has freed.
+                    block.cast::<u8>().write_bytes(FREED, old_bytes);
+                }
                 alloc::dealloc(block.cast(), old);
             }
             return std::ptr::null_mut();

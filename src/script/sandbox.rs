@@ -12,7 +12,7 @@
 //! at each other through them.
 
 use super::engine::Shared;
-use super::lua::{ALL, GLOBALS, Kind, Outcome, Raise, Stack, Status, function, guarded, handler, upvalue};
+use super::lua::{ALL, GLOBALS, Kind, MAX_CHUNK_BYTES, Outcome, Raise, Stack, Status, function, guarded, handler, upvalue};
 use super::{api, bit, json, msgpack, packing};
 use std::ffi::c_int;
 
@@ -24,9 +24,6 @@ const REMOVED: [&str; 6] = ["dofile", "loadfile", "print", "newproxy", "getfenv"
 
 /// A pattern with more repetitions than this is refused: matching takes a step of recursion for each.
 const MAX_PATTERN_REPEATS: usize = 4096;
-
-/// A chunk of more than this is refused. Lua's lexer counts some things in 32 bits (CVE-2025-46819).
-const MAX_CHUNK_BYTES: usize = 512 << 20;
 
 /// `string.rep` makes at most this: the default of `proto-max-bulk-len`.
 const MAX_REPEATED_BYTES: usize = 512 << 20;
@@ -399,11 +396,6 @@ fn xpcall(stack: Stack) -> Outcome {
 
 /// Leaves the compiled chunk, or nil and a message.
 fn compile(stack: Stack, chunk: &[u8], name: &[u8]) -> Outcome {
-    if chunk.len() > MAX_CHUNK_BYTES {
-        stack.push_nil();
-        stack.push_bytes("chunk is too long");
-        return Ok(2);
-    }
     let end = memchr::memchr(0, name).unwrap_or(name.len());
     let name = std::ffi::CString::new(&name[..end]).unwrap_or_default();
     match stack.load(chunk, &name) {
