@@ -276,6 +276,10 @@ const COMMANDS: &[&str] = &[
     "redis.setresp(3) return redis.call('debug', 'protocol', 'null')",
     "redis.setresp(3) return redis.call('debug', 'protocol', 'set')",
     "return redis.call('debug', 'protocol', 'null')",
+    "redis.call('sadd', KEYS[1], 'f', 'a', 'z', 'c', 'm') return redis.call('sort', KEYS[1], 'by', 'nosort')",
+    "redis.call('sadd', KEYS[1], 'f', 'a', 'z', 'c', 'm') return redis.call('sort', KEYS[1], 'by', 'nosort', 'limit', 1, 2, 'desc')",
+    "redis.call('sadd', KEYS[1], 10, 9, 2) return redis.call('sort_ro', KEYS[1], 'by', 'nosort')",
+    "redis.call('rpush', KEYS[1], 'f', 'a', 'z') return redis.call('sort', KEYS[1], 'by', 'nosort')",
     "return redis.call('xadd', KEYS[1], '1-1', 'f', 'v') and redis.call('xrange', KEYS[1], '-', '+')",
 ];
 
