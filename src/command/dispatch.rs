@@ -389,16 +389,31 @@ impl<'a> Dispatcher<'a> {
             view.pass_on(keys);
             return Ok(());
         }
+        let is_script = matches!(entry.spec.scope, Scope::Script);
+        let wanders = is_script && scripting::may_wander(self.server, entry, request);
+        if wanders && self.grow(session, keys, mode) {
+            return Ok(());
+        }
         self.release();
         self.view = Some(match entry.spec.scope {
             Scope::Keys => self.server.keyspace.lock_keys(session.db, self.now_ms, keys, mode),
-            Scope::Script if !scripting::may_wander(entry, request) => {
+            Scope::Script if !wanders => {
                 self.server.keyspace.lock_keys(session.db, self.now_ms, keys, mode)
             }
             _ => self.lock_more(session, entry, request)?,
         });
         self.locked_raw = self.meter.last_raw();
         Ok(())
+    }
+
+    /// Whether the view can be used on, as it may grow: the last script did not keep to its keys, and neither will this.
+    fn grow(&mut self, session: &Session, keys: &'a [Hashed], mode: Mode) -> bool {
+        let Some(view) = self.view.as_mut().filter(|view| view.may_grow()) else { return false };
+        let mut footprint = Footprint::default();
+        keys.iter().for_each(|key| footprint.add_key(session.db, key.hash, mode));
+        view.turn_to(session.db);
+        view.pass_on(keys);
+        view.cover(&footprint)
     }
 
     /// Locks for a command that locks otherwise than by its keys in the selected database.

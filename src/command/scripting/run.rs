@@ -157,8 +157,13 @@ fn is_script(entry: &Entry, request: Request<'_>, is_so: impl Fn(&Script) -> boo
     })
 }
 
-/// Whether a command's script is known to need a view that may grow.
-pub fn may_wander(entry: &Entry, request: Request<'_>) -> bool {
+/// Whether what a command runs is known to need a view that may grow.
+pub fn may_wander(server: &Server, entry: &Entry, request: Request<'_>) -> bool {
+    if matches!(entry.spec.name, "fcall" | "fcall_ro") {
+        let libraries = server.scripting.functions.current();
+        let function = (request.len() > 1).then(|| libraries.function(request.get(1))).flatten();
+        return function.is_some_and(|(library, _)| library.wanders.load(Ordering::Relaxed));
+    }
     is_script(entry, request, |script| !script.keeps_to_declared && script.wanders.load(Ordering::Relaxed))
 }
 
