@@ -195,8 +195,16 @@ fn long_texts_are_encoded_whole() {
     gives(client, r"return #cjson.encode({('\1'):rep(2000000), ('/'):rep(2000000)})", "16000007");
     gives(client, r"return #cjson.encode({[('\127'):rep(500000)] = ('\\'):rep(500000)})", "4000007");
     gives(client, r"return #cmsgpack.pack(('\1'):rep(2000000), {('\1'):rep(2000000)})", "4000011");
-    gives(client, r"local s = ('\1'):rep(2000000) return tostring(cjson.decode(cjson.encode(s)) == s)", "true");
-    gives(client, r"local s = ('\1'):rep(2000000) return tostring(cmsgpack.unpack(cmsgpack.pack(s)) == s)", "true");
+    gives(
+        client,
+        r"local s = ('\1'):rep(2000000) return tostring(cjson.decode(cjson.encode(s)) == s)",
+        "true",
+    );
+    gives(
+        client,
+        r"local s = ('\1'):rep(2000000) return tostring(cmsgpack.unpack(cmsgpack.pack(s)) == s)",
+        "true",
+    );
 }
 
 /// CVE-2025-46817 (`unpack` counts its results in 32 bits), CVE-2025-46819 (the lexer of long texts).

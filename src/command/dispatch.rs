@@ -397,9 +397,7 @@ impl<'a> Dispatcher<'a> {
         self.release();
         self.view = Some(match entry.spec.scope {
             Scope::Keys => self.server.keyspace.lock_keys(session.db, self.now_ms, keys, mode),
-            Scope::Script if !wanders => {
-                self.server.keyspace.lock_keys(session.db, self.now_ms, keys, mode)
-            }
+            Scope::Script if !wanders => self.server.keyspace.lock_keys(session.db, self.now_ms, keys, mode),
             _ => self.lock_more(session, entry, request)?,
         });
         self.locked_raw = self.meter.last_raw();

@@ -12,7 +12,9 @@
 //! at each other through them.
 
 use super::engine::Shared;
-use super::lua::{ALL, GLOBALS, Kind, MAX_CHUNK_BYTES, Outcome, Raise, Stack, Status, function, guarded, handler, upvalue};
+use super::lua::{
+    ALL, GLOBALS, Kind, MAX_CHUNK_BYTES, Outcome, Raise, Stack, Status, function, guarded, handler, upvalue,
+};
 use super::{api, bit, json, msgpack, packing};
 use std::ffi::c_int;
 

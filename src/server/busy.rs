@@ -28,7 +28,12 @@ const LOOK_BYTES: usize = 16 * 1024;
 pub fn attend(server: &Server, worker: usize, running: u64) {
     for client in server.clients.all() {
         if client.worker == worker && client.id != running && is_between_requests(&client) {
-            answer(server, client.fd, client.authenticated.load(Ordering::Relaxed));
+            // A connection that this worker has not yet begun to serve is as new ones are.
+            let authenticated = match client.has_started() {
+                true => client.authenticated.load(Ordering::Relaxed),
+                false => !server.needs_password(),
+            };
+            answer(server, client.fd, authenticated);
         }
     }
 }
@@ -43,7 +48,6 @@ fn is_between_requests(client: &Client) -> bool {
         && !client.is_blocked()
         && !client.is_subscriber.load(Ordering::Relaxed)
         && !client.is_monitor.load(Ordering::Relaxed)
-        && client.has_started()
 }
 
 /// Answers what has arrived on a socket, request by request, as far as it can be answered now.
