@@ -122,6 +122,9 @@ impl<'a> Meter<'a> {
 
     #[cold]
     pub fn count_error(&self, error: &Error) {
+        if matches!(error, Error::Counted(_)) {
+            return;
+        }
         self.counters.totals.error_replies.add(1);
         self.server.counters.count_error(&error.code());
     }

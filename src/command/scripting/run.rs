@@ -90,11 +90,7 @@ pub fn run(call: &mut Call<'_, '_>, worker: &mut Worker, errand: &Errand<'_>) ->
     };
     call.meter.end_inside(began);
     match end {
-        End::Failed(failure) if failure.is_counted => {
-            call.out.truncate(before);
-            call.out.error(&failure.line);
-            Ok(())
-        }
+        End::Failed(failure) if failure.is_counted => Err(Error::Counted(failure.line)),
         End::Failed(failure) => Err(Error::Echo(failure.line)),
         End::Done | End::Abandoned => Ok(()),
     }
