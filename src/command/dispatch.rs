@@ -520,7 +520,7 @@ impl<'a> Dispatcher<'a> {
                 view.act_for(session.client.id);
                 if monitored && !entry.is_exec() {
                     // Under the locks: what is shown of one key is in the order in which it was done.
-                    show_monitors(server, session, entry, request);
+                    show_monitors(server, session, Origin::Client, entry, request);
                     if session.is_monitor {
                         // It sees its own commands, too, and before their replies.
                         session.client.mailbox.empty_into(out);
@@ -532,7 +532,7 @@ impl<'a> Dispatcher<'a> {
                     handler(&mut Call { args, keys: view, out, session, server, entry, origin, meter });
                 if monitored && entry.is_exec() {
                     // What ran inside was shown before.
-                    show_monitors(server, session, entry, request);
+                    show_monitors(server, session, Origin::Client, entry, request);
                 }
                 if !session.tracking.is_empty() && result != Err(Error::NeedsExclusive) {
                     remember_tracked(server, session, entry, request);
@@ -637,9 +637,16 @@ fn listener_gate(session: &Session, entry: &Entry) -> Result<(), Error> {
 
 /// Shows a command to those who watch.
 #[cold]
-pub(super) fn show_monitors(server: &Server, session: &Session, entry: &Entry, request: Request<'_>) {
+pub(super) fn show_monitors(
+    server: &Server,
+    session: &Session,
+    origin: Origin,
+    entry: &Entry,
+    request: Request<'_>,
+) {
     if !entry.spec.flags.intersects(Flags::SKIP_MONITOR.union(Flags::ADMIN)) {
-        server.monitors.show(&session.client, session.db, entry.loggable(request));
+        let by_script = origin == Origin::Script;
+        server.monitors.show(&session.client, by_script, session.db, entry.loggable(request));
     }
 }
 
@@ -647,7 +654,9 @@ pub(super) fn show_monitors(server: &Server, session: &Session, entry: &Entry, r
 /// them next tells it.
 #[cold]
 pub(super) fn remember_tracked(server: &Server, session: &Session, entry: &Entry, request: Request<'_>) {
-    if entry.spec.flags.contains(Flags::READONLY) && session.tracking.remembers() {
+    // Of a script, what its commands read is remembered, not what it declares.
+    let reads = entry.spec.flags.contains(Flags::READONLY) && !matches!(entry.spec.scope, Scope::Script);
+    if reads && session.tracking.remembers() {
         let mut remember = |at: usize, _| server.tracking.remember(session.client.id, request.get(at));
         // Where the arguments are wrong there are no keys, and the answer is an error.
         let _ = keyspec::for_each_key(entry.spec, request, &mut remember);

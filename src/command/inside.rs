@@ -113,7 +113,7 @@ impl Call<'_, '_> {
         self.keys.turn_to(self.session.db);
         self.keys.set_touch(!self.session.no_touch);
         if self.meter.monitored {
-            show_monitors(self.server, self.session, entry, request);
+            show_monitors(self.server, self.session, origin, entry, request);
         }
         let result = match custom_places(&self.server.keyspace, self.session.db, entry, request) {
             Err(error) => Err(error),

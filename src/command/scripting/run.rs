@@ -46,10 +46,18 @@ pub struct Errand<'a> {
 pub fn run(call: &mut Call<'_, '_>, worker: &mut Worker, errand: &Errand<'_>) -> Result<(), Error> {
     let is_out_of_memory = is_out_of_memory(call.server);
     check_flags(errand, is_out_of_memory)?;
+    if call.meter.monitored {
+        // Before what it calls: the record says that the dispatcher does not show it.
+        let by_script = call.origin == Origin::Script;
+        let args = call.entry.loggable(call.args.request());
+        call.server.monitors.show(&call.session.client, by_script, call.session.db, args);
+    }
     let (db, mode, before) = (call.session.db, inside::mode(call.entry), call.out.len());
     let began = call.meter.begin_inside();
     let end = loop {
-        let is_wandering = !errand.keeps_to_declared && errand.wanders.load(Ordering::Relaxed);
+        // Whoever watches shall not see what is then done again.
+        let is_wandering =
+            !errand.keeps_to_declared && (errand.wanders.load(Ordering::Relaxed) || call.meter.monitored);
         if is_wandering && call.origin == Origin::Client && !call.keys.may_grow() {
             call.keys.start_again(&declared(&call.server.keyspace, db, errand, mode), mode);
         }
