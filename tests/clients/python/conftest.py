@@ -39,9 +39,26 @@ def stop(process):
     assert process.wait(timeout=20) == 0
 
 
+def until(condition, what="what was waited for", within_s=20):
+    """Waits for a condition; returns the first true value it gives."""
+    give_up = time.monotonic() + within_s
+    while not (met := condition()):
+        assert time.monotonic() < give_up, f"{what} did not come"
+        time.sleep(0.01)
+    return met
+
+
 @pytest.fixture(scope="session")
 def port(tmp_path_factory):
     process, port = start(tmp_path_factory.mktemp("server"))
+    yield port
+    stop(process)
+
+
+@pytest.fixture(scope="module")
+def own_port(tmp_path_factory):
+    """The port of a server that only this module's tests, and the processes that they start, talk to."""
+    process, port = start(tmp_path_factory.mktemp("own"))
     yield port
     stop(process)
 
