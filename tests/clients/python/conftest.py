@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import redis
@@ -46,6 +47,12 @@ def until(condition, what="what was waited for", within_s=20):
         assert time.monotonic() < give_up, f"{what} did not come"
         time.sleep(0.01)
     return met
+
+
+def together(*functions):
+    """Runs functions at once, each in a thread; raises what the first of them raises, returns what they return."""
+    with ThreadPoolExecutor(len(functions)) as threads:
+        return [future.result() for future in [threads.submit(function) for function in functions]]
 
 
 @pytest.fixture(scope="session")
