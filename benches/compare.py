@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from comparison import connections, expiry, handoff, latency, machine, memory, peer, publish, throughput, types
+from comparison import connections, expiry, handoff, latency, machine, memory, peer, publish, scripts, throughput, types
 from comparison.context import Context, raise_file_limit
 from comparison.load import Load
 
@@ -33,6 +33,8 @@ SECTIONS = {
     "memory": memory.per_key,
     "connections": connections.idle,
     "expiry": expiry.burst,
+    "scripts": scripts.limiters,
+    "scripts-gets": scripts.beside_gets,
     "types-p64": types.requests,
     "types-ranges": types.ranges,
     "types-big": types.one_big,
