@@ -1,5 +1,5 @@
-"""A queue of jobs as Sidekiq for Ruby has one: lists that workers block on, sorted sets of what is due later, from which a
-script pops, and scripts that are called by their digest while somebody flushes them."""
+"""A queue of jobs as Sidekiq for Ruby has one: lists that workers block on, sorted sets of what is due later, from which
+a script pops, and scripts that are called by their digest while somebody flushes them."""
 
 import hashlib
 import json

@@ -1,6 +1,6 @@
 """A queue of tasks as Asynq for Go has one: scripts that build the names of most of their keys from arguments and from
-what they read. Producers, workers (some of which vanish), a scheduler, a rescuer and an inspector run at once; no task is
-lost or done twice, and the inspector, which adds up every queue in one script, never sees the sums differ."""
+what they read. Producers, workers (some of which vanish), a scheduler, a rescuer and inspectors run at once; no task is
+lost or done twice, and an inspector, which adds up every queue in one script, never sees the sums differ."""
 
 import json
 import random
@@ -18,8 +18,8 @@ WORKERS = 10
 TASKS_EACH = 100
 WITHIN_S = 60
 
-# A worker that took a task and was not heard of for so long has vanished. No test waits for that: a worker that vanishes
-# puts the end of its lease into the past.
+# A worker that took a task and was not heard of for so long has vanished. No test waits for that: a worker that
+# vanishes puts the end of its lease into the past.
 LEASE_S = 3600
 
 # KEYS: task, pending | ARGV: prefix of the queue, id, message, when it is due ('' for at once)
