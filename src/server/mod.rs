@@ -35,7 +35,7 @@ use crate::state::shutdown::{self, Shutdown};
 use crate::state::tracking::Tracking;
 use crate::state::waiters::Waiters;
 use crate::state::watch::Watchers;
-use crate::state::{Clients, Server, random_id};
+use crate::state::{Clients, Server, random_id, wake};
 use pidfile::Pidfile;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -74,6 +74,7 @@ pub fn build(config: Config, config_file: Option<PathBuf>, log: Log, program: St
         executable,
         program,
         log,
+        bells: wake::bells(workers),
         clients,
         scripting: Scripting::new(workers, busy::attend),
         counters: Counters::new(workers, reapers, table::table().all.len()),
