@@ -25,7 +25,9 @@
 //! always the same for one sequence, but for the empty one, which is that of all. Functions do not trust the bytes:
 //! what is damaged ends the walk.
 
-use super::packed::{self, Buffer, INT_13, INT_16, INT_24, INT_32, INT_64, Item, MAX_STRING_6_BYTES, STRING_6};
+use super::packed::{
+    self, Buffer, INT_13, INT_16, INT_24, INT_32, INT_64, Item, MAX_STRING_6_BYTES, STRING_6,
+};
 use smallvec::SmallVec;
 
 /// The count of rows that does not fit its byte and is found out by walking.
@@ -428,7 +430,8 @@ pub fn remove(buffer: &mut impl Buffer, columns: usize, at: usize, count: usize)
 /// Whether the bytes are rows from one end to the other.
 #[cfg(test)]
 pub fn validate(bytes: &[u8], columns: usize) -> bool {
-    let end = offsets(bytes, columns).last().map_or(start(bytes, columns), |at| next(bytes, columns, at).unwrap());
+    let end =
+        offsets(bytes, columns).last().map_or(start(bytes, columns), |at| next(bytes, columns, at).unwrap());
     let are_marks = marks(bytes, columns).is_none_or(|marks| {
         let is_mark = |mark: &u8| matches!(*mark, STRING_6..INT_13 | INT_16..=INT_8);
         marks.iter().all(is_mark) && marks.iter().any(|mark| bare_bytes(*mark) > 0)

@@ -405,7 +405,9 @@ pub fn pop(entry: &mut Entry, rng: &mut impl Rng, f: impl FnOnce(Item<'_>)) -> R
         Kind::PackedSet => {
             let index = index(rng, rows::len(entry.bytes(), COLUMNS));
             let at = index.and_then(|index| rows::nth(entry.bytes(), COLUMNS, index));
-            if let Some((at, (item, _))) = at.and_then(|at| Some((at, rows::item(entry.bytes(), MEMBER, at)?))) {
+            if let Some((at, (item, _))) =
+                at.and_then(|at| Some((at, rows::item(entry.bytes(), MEMBER, at)?)))
+            {
                 f(item);
                 rows::remove(entry, COLUMNS, at, 1);
             }
