@@ -4,6 +4,7 @@
 //! ([`resolve`]) so that the keys of all its requests can be fetched from memory before the first one runs.
 
 use super::args::Args;
+use super::blocking;
 use super::call::{Call, Origin};
 use super::errors::{Error, echo};
 use super::inside;
@@ -21,7 +22,7 @@ use crate::state::counters::WorkerTotals;
 use crate::state::pause::Paused;
 use crate::state::session::{Next, ReplyMode};
 use crate::state::tracking::Modes;
-use crate::state::waiters::{self, Postponed};
+use crate::state::waiters::{self, Rest};
 use crate::state::{Server, Session};
 use smallvec::SmallVec;
 use std::sync::atomic::Ordering;
@@ -134,7 +135,7 @@ pub struct Dispatcher<'a> {
     locked_raw: u64,
     untimed: Untimed,
     /// What has to be done for clients that wait, as soon as the locks are gone.
-    postponed: Vec<Postponed>,
+    rest: Rest,
     now_ms: i64,
 }
 
@@ -147,7 +148,7 @@ impl<'a> Dispatcher<'a> {
             view: None,
             locked_raw: 0,
             untimed: Untimed::default(),
-            postponed: Vec::new(),
+            rest: Rest::default(),
             now_ms,
         }
     }
@@ -200,7 +201,7 @@ impl<'a> Dispatcher<'a> {
             self.serve_waiters();
         }
         if following == Following::Anything
-            || !self.postponed.is_empty()
+            || !self.rest.postponed.is_empty()
             || self.meter.nanos_since(self.locked_raw) > MAX_HELD_NANOS
         {
             self.release();
@@ -319,7 +320,7 @@ impl<'a> Dispatcher<'a> {
         let is_observed = !view.is_unobserved();
         count(view.finish(), &self.meter.counters.totals);
         self.view = None;
-        if is_observed && (!self.postponed.is_empty() || self.server.waiters.has_expired()) {
+        if is_observed && (!self.rest.postponed.is_empty() || self.server.waiters.has_expired()) {
             self.serve_rest();
         }
     }
@@ -339,8 +340,9 @@ impl<'a> Dispatcher<'a> {
         if let Some(view) = &mut self.view {
             // What has expired while the command ran is not served.
             view.now_ms = unix_ms();
-            self.server.waiters.serve(view, ready, &mut self.postponed);
+            self.server.waiters.serve(view, ready, &mut self.rest);
         }
+        self.count_ended();
         self.meter.pass_over();
     }
 
@@ -348,11 +350,18 @@ impl<'a> Dispatcher<'a> {
     #[cold]
     fn serve_rest(&mut self) {
         let (server, totals) = (self.server, &self.meter.counters.totals);
-        let postponed = std::mem::take(&mut self.postponed);
-        server.waiters.serve_rest(&server.keyspace, self.now_ms, postponed, |view| {
+        server.waiters.serve_rest(&server.keyspace, self.now_ms, &mut self.rest, |view| {
             count(view.finish(), totals);
         });
+        self.count_ended();
         self.meter.pass_over();
+    }
+
+    /// Counts the commands of clients that were served: their connections may sleep on.
+    fn count_ended(&mut self) {
+        for waiter in self.rest.ended.drain(..) {
+            blocking::count(self.server, self.meter.counters, &waiter, self.now_ms);
+        }
     }
 
     /// The command waits: it is counted when it is done (see [`super::blocking::count`]).
@@ -362,8 +371,8 @@ impl<'a> Dispatcher<'a> {
             self.time(entry);
         }
         let nanos = self.meter.pass_over();
-        if let Some(wait) = &mut session.wait {
-            wait.nanos = nanos;
+        if let Some(wait) = &session.wait {
+            wait.waiter.bill.nanos.store(nanos, Ordering::Relaxed);
         }
         session.client.last_active_ms.store(self.now_ms, Ordering::Relaxed);
     }

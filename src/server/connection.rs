@@ -98,7 +98,7 @@ pub struct Connection {
     partial_large: Vec<Bytes>,
     receiving: Option<Receiving>,
     deferred: Option<Deferred>,
-    output: Output,
+    pub(super) output: Output,
     closing: bool,
 }
 
@@ -142,6 +142,7 @@ impl Connection {
         if connection.session.is_monitor {
             connection.worker.server.monitors.remove(client.id);
         }
+        client.has_closed();
         client.mailbox.close();
         let _ = connection.stream.shutdown().await;
         drop(connection);
@@ -629,6 +630,9 @@ impl Connection {
     /// Appends what others have sent to the client.
     #[inline]
     fn collect_mail(&self, out: &mut Reply) {
+        if self.session.is_subscriber {
+            self.session.client.spread_relay();
+        }
         let mailbox = &self.session.client.mailbox;
         if mailbox.has_mail() {
             mailbox.empty_into(out);
@@ -687,7 +691,7 @@ impl Connection {
     }
 
     #[inline]
-    fn count_output(&self, bytes: u64) {
+    pub(super) fn count_output(&self, bytes: u64) {
         let totals = self.worker.totals();
         totals.output_bytes.add(bytes);
         totals.writes.add(1);
