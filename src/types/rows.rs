@@ -428,19 +428,19 @@ pub fn remove(buffer: &mut impl Buffer, columns: usize, at: usize, count: usize)
 }
 
 /// Whether the bytes are rows from one end to the other.
-#[cfg(test)]
 pub fn validate(bytes: &[u8], columns: usize) -> bool {
-    let end =
-        offsets(bytes, columns).last().map_or(start(bytes, columns), |at| next(bytes, columns, at).unwrap());
-    let are_marks = marks(bytes, columns).is_none_or(|marks| {
-        let is_mark = |mark: &u8| matches!(*mark, STRING_6..INT_13 | INT_16..=INT_8);
-        marks.iter().all(is_mark) && marks.iter().any(|mark| bare_bytes(*mark) > 0)
-    });
-    let is_count = marks(bytes, columns).is_some()
-        || bytes.first().is_some_and(|count| {
-            usize::from(*count) == offsets(bytes, columns).count().min(UNKNOWN_COUNT.into())
-        });
-    !bytes.is_empty() && end == bytes.len() && are_marks && is_count
+    let (mut end, mut rows) = (start(bytes, columns), 0);
+    while let Some(behind) = next(bytes, columns, end) {
+        (end, rows) = (behind, rows + 1);
+    }
+    let is_head_right = match marks(bytes, columns) {
+        Some(marks) => {
+            let is_mark = |mark: &u8| matches!(*mark, STRING_6..INT_13 | INT_16..=INT_8);
+            marks.iter().all(is_mark) && marks.iter().any(|mark| bare_bytes(*mark) > 0)
+        }
+        None => bytes.first().is_some_and(|count| usize::from(*count) == rows.min(UNKNOWN_COUNT.into())),
+    };
+    end == bytes.len() && is_head_right
 }
 
 #[cfg(test)]
