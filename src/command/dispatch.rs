@@ -437,6 +437,25 @@ impl<'a> Dispatcher<'a> {
         })
     }
 
+    /// Whether somebody may have to be told that the command was called.
+    #[inline]
+    fn is_followed(&self, session: &Session) -> bool {
+        self.meter.monitored || !session.tracking.is_empty()
+    }
+
+    /// What some clients make of a command that was called. It is still under its locks: what is shown of one key is in
+    /// the order in which it was done.
+    #[cold]
+    fn follow(&self, session: &mut Session, request: Request<'_>, entry: &'static Entry) {
+        if self.meter.monitored {
+            show_monitors(self.server, session, entry, request);
+        }
+        if !session.tracking.is_empty() {
+            remember_tracked(self.server, session, entry, request);
+            end_caching(session, Some(entry));
+        }
+    }
+
     /// Calls a handler again that could not do with its key locked for reading.
     #[cold]
     fn call_exclusively(
@@ -454,9 +473,8 @@ impl<'a> Dispatcher<'a> {
         let (server, meter) = (self.server, &mut self.meter);
         let (args, origin) = (Args::new(request, entry.first_arg()), Origin::Client);
         let result = handler(&mut Call { args, keys: view, out, session, server, entry, origin, meter });
-        if !session.tracking.is_empty() {
-            remember_tracked(server, session, entry, request);
-            end_caching(session, Some(entry));
+        if self.is_followed(session) {
+            self.follow(session, request, entry);
         }
         result
     }
@@ -474,34 +492,19 @@ impl<'a> Dispatcher<'a> {
         let Some(handler) = entry.spec.handler else { return };
         begin_reply(session);
         session.client.last_command.store(entry.id as u32, Ordering::Relaxed);
-        let mut before = out.len();
+        let before = out.len();
         let result = match self.lock(session, entry, request, keys, entry.first_mode()) {
             Err(error) => Err(error),
             Ok(()) => {
                 let (server, meter) = (self.server, &mut self.meter);
                 let view = self.view.as_mut().expect("it was just locked");
-                let monitored = meter.monitored;
                 view.set_touch(!session.no_touch);
                 view.act_for(session.client.id);
-                if monitored && !entry.is_exec() {
-                    // Under the locks: what is shown of one key is in the order in which it was done.
-                    show_monitors(server, session, entry, request);
-                    if session.is_monitor {
-                        // It sees its own commands, too, and before their replies.
-                        session.client.mailbox.empty_into(out);
-                        before = out.len();
-                    }
-                }
                 let (args, origin) = (Args::new(request, entry.first_arg()), Origin::Client);
                 let result =
                     handler(&mut Call { args, keys: view, out, session, server, entry, origin, meter });
-                if monitored && entry.is_exec() {
-                    // What ran inside was shown before.
-                    show_monitors(server, session, entry, request);
-                }
-                if !session.tracking.is_empty() && result != Err(Error::NeedsExclusive) {
-                    remember_tracked(server, session, entry, request);
-                    end_caching(session, Some(entry));
+                if self.is_followed(session) && result != Err(Error::NeedsExclusive) {
+                    self.follow(session, request, entry);
                 }
                 result
             }

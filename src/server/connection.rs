@@ -93,7 +93,7 @@ pub struct Connection {
     /// Bytes from the beginning of the incomplete request on.
     remainder: Vec<u8>,
     /// The remainder holds complete requests that have not been looked at.
-    unprocessed: bool,
+    pub(super) unprocessed: bool,
     partial_spans: Vec<Span>,
     partial_large: Vec<Bytes>,
     receiving: Option<Receiving>,
@@ -610,6 +610,7 @@ impl Connection {
             Next::CloseAfterReply => {
                 self.closing = true;
                 // Whoever has seen the reply may rely on it that nothing is sent here any more.
+                self.worker.server.pubsub.forget(&mut self.session);
                 self.collect_mail(&mut scratch.out);
                 self.session.client.mailbox.close();
                 self.flush(cx, &mut scratch.out)?;

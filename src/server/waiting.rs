@@ -61,9 +61,10 @@ impl Connection {
         goes_on
     }
 
-    /// While the task sleeps and nothing else is to be sent, whoever ends the wait may send the reply.
+    /// While the task sleeps, has nothing else to send and will have nothing to run, whoever ends the wait may send the
+    /// reply.
     fn open_outlet(&self) {
-        if self.output.is_empty() {
+        if self.output.is_empty() && !self.unprocessed {
             self.session.client.mailbox.open_outlet(self.stream.as_raw_fd());
         }
     }

@@ -299,10 +299,10 @@ impl Waiters {
         self.claim(keyspace, waiter)
     }
 
-    /// CLIENT UNBLOCK: false if the client does not wait.
-    pub fn unblock(&self, keyspace: &Keyspace, client: &Client, how: Unblock) -> bool {
-        let Some(waiter) = client.waiter() else { return false };
-        match how {
+    /// CLIENT UNBLOCK: the wait that was ended, none if the client does not wait.
+    pub fn unblock(&self, keyspace: &Keyspace, client: &Client, how: Unblock) -> Option<Arc<Waiter>> {
+        let waiter = client.waiter()?;
+        let ended = match how {
             Unblock::Timeout => self.time_out(keyspace, &waiter),
             Unblock::Error => {
                 let claimed = self.claim(keyspace, &waiter);
@@ -311,7 +311,8 @@ impl Waiters {
                 }
                 claimed
             }
-        }
+        };
+        ended.then_some(waiter)
     }
 
     /// How many clients wait.
