@@ -14,7 +14,20 @@ import sys
 import time
 from pathlib import Path
 
-from comparison import connections, expiry, handoff, latency, machine, memory, peer, publish, throughput, types
+from comparison import (
+    connections,
+    expiry,
+    handoff,
+    latency,
+    machine,
+    memory,
+    peer,
+    publish,
+    scripts,
+    throughput,
+    tracking,
+    types,
+)
 from comparison.context import Context, raise_file_limit
 from comparison.load import Load
 
@@ -30,9 +43,12 @@ SECTIONS = {
     "latency": latency.one_connection,
     "handoff": handoff.blocked_clients,
     "pubsub": publish.messages,
+    "tracking": tracking.invalidations,
     "memory": memory.per_key,
     "connections": connections.idle,
     "expiry": expiry.burst,
+    "scripts": scripts.limiters,
+    "scripts-gets": scripts.beside_gets,
     "types-p64": types.requests,
     "types-ranges": types.ranges,
     "types-big": types.one_big,

@@ -26,6 +26,7 @@ pub mod memory;
 pub mod observe;
 pub mod rdb;
 pub mod resp;
+pub mod script;
 pub mod server;
 pub mod state;
 pub mod types;

@@ -36,6 +36,9 @@ use hash::{KeyHash, KeyHasher};
 use shard::{Common, Counts, Shards, Table};
 use std::sync::OnceLock;
 
+/// Those that may pass the barrier at the same time: there is a reaper for two workers, and now and then the main thread.
+const THREADS_PER_REAPER: usize = 4;
+
 /// All databases of the server.
 pub struct Keyspace {
     databases: Box<[OnceLock<Shards>]>,
@@ -53,7 +56,7 @@ impl Keyspace {
         Keyspace {
             databases: (0..databases).map(|_| OnceLock::new()).collect(),
             common: Common { hasher: KeyHasher::new(shards), expiry: expire::Expiry::new(reapers) },
-            barrier: barrier::Barrier::new(),
+            barrier: barrier::Barrier::new(reapers * THREADS_PER_REAPER),
             effects: Effects::default(),
             disposer: OnceLock::new(),
             shards_per_database: shards,
