@@ -13,7 +13,11 @@ use crate::types::list::Node;
 use crate::types::list::items::Items;
 use crate::types::packed::Item;
 use crate::types::packed_hash::{self, Layout};
+use crate::types::rows;
 use crate::types::stream::Stream;
+
+/// Columns of hashes (without deadlines) and sorted sets that are kept in one piece.
+const PAIR: usize = 2;
 
 /// A value whose encoding is chosen.
 #[derive(Clone, Copy)]
@@ -131,7 +135,7 @@ impl<'a> Saving<'a> {
                 set.each(|member| member.with(|member| writer.string(member)));
             }
             Form::PackedHash(bytes) | Form::PackedSortedSet(bytes) => {
-                writer.string(&listpack::from_sequence(bytes));
+                writer.string(&listpack::of(rows::items(bytes, PAIR)));
             }
             Form::TimedHash(bytes) => self.write_timed(writer, bytes),
             Form::Hash(hash) => self.write_hash(writer, hash),
@@ -156,7 +160,7 @@ impl<'a> Saving<'a> {
             }
             None => Layout::Plain,
         };
-        writer.string(&listpack::from_sequence(&packed_hash::of_entries(layout, fields)));
+        writer.string(&listpack::of(packed_hash::items(layout, fields)));
     }
 
     fn write_hash(self, writer: &mut Writer<impl Output>, hash: HashRef<'_>) {
