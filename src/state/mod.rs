@@ -11,6 +11,7 @@ pub mod mailbox;
 pub mod memory_use;
 pub mod monitors;
 pub mod pause;
+pub mod persistence;
 pub mod pubsub;
 pub mod session;
 pub mod shutdown;
@@ -59,6 +60,7 @@ pub struct Server {
     pub shutdown: shutdown::Shutdown,
     pub listening: listening::Listening,
     pub switches: switches::Switches,
+    pub persistence: persistence::Persistence,
     /// 40 hexadecimal digits, new with every start.
     pub run_id: String,
     /// 40 hexadecimal digits: names the data set's history, for replicas.
