@@ -45,6 +45,9 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+/// What is loaded within this time is loaded before the first connection is accepted.
+const QUICK_LOADING: Duration = Duration::from_millis(100);
+
 /// Connections get this long to send what is written when the server stops.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -160,22 +163,26 @@ async fn serve(config: Config, config_file: Option<PathBuf>, log: Log, program: 
     server.show_title();
     addresses.clear();
     memory::mark_startup();
-    // Whoever connects while data is loaded is told so.
-    server.persistence.begin_loading(0, unix_ms() / 1000);
-    let accepting = tokio::spawn(listener::serve_all(server.clone(), senders.clone(), listeners));
-    let cron = tokio::spawn(cron::run(server.clone()));
-    // Test suites and supervisors wait for these two lines, which are Redis's.
+    // Test suites and supervisors wait for this line and the one when data is loaded, which are Redis's.
     tracing::warn!("Server initialized");
-    let loading = {
+    server.persistence.begin_loading(0, unix_ms() / 1000);
+    let mut loading = {
         let server = server.clone();
         tokio::task::spawn_blocking(move || persist::start::load_data(&server))
     };
+    // Whoever connects while data is loaded is told so; but nobody needs to hear of what is done in a moment.
+    let quickly = tokio::time::timeout(QUICK_LOADING, &mut loading).await;
+    let accepting = tokio::spawn(listener::serve_all(server.clone(), senders.clone(), listeners));
+    let cron = tokio::spawn(cron::run(server.clone()));
     let shutdown = until_shutdown(&server);
     tokio::pin!(shutdown);
-    let is_loaded = tokio::select! {
-        is_loaded = loading => is_loaded.unwrap_or(false),
-        // Who wants the server to end while it loads does not want to wait for it.
-        () = &mut shutdown => return 0,
+    let is_loaded = match quickly {
+        Ok(is_loaded) => is_loaded.unwrap_or(false),
+        Err(_) => tokio::select! {
+            is_loaded = loading => is_loaded.unwrap_or(false),
+            // Who wants the server to end while it loads does not want to wait for it.
+            () = &mut shutdown => return 0,
+        },
     };
     if !is_loaded {
         return 1;
