@@ -40,6 +40,7 @@ use crate::state::{Clients, Server, random_id};
 use pidfile::Pidfile;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicI64, AtomicU32};
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
@@ -47,6 +48,9 @@ use tokio::sync::mpsc;
 
 /// What is loaded within this time is loaded before the first connection is accepted.
 const QUICK_LOADING: Duration = Duration::from_millis(100);
+
+/// How often it is looked whether the clock goes on.
+const PAUSED_STEP: Duration = Duration::from_millis(5);
 
 /// Connections get this long to send what is written when the server stops.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -221,8 +225,20 @@ fn shut_down_by_signal(server: &Server, words: u8) {
     server.shutdown.request(request);
 }
 
-/// Prepares for the end that somebody asked for. False if the server has to go on.
-async fn prepare_shutdown(server: &Arc<Server>, request: shutdown::Request) -> bool {
+/// Prepares for the end that somebody asked for. False if the server has to go on. Who `insists` while data is saved
+/// ends the process at once.
+async fn prepare_shutdown(
+    server: &Arc<Server>,
+    request: shutdown::Request,
+    insists: impl Future<Output = ()>,
+) -> bool {
+    // Tests hold the server's clock, by which Redis acts on signals, to abort in time.
+    while server.switches.cron_paused.load(Relaxed) && server.shutdown.is_requested() {
+        tokio::time::sleep(PAUSED_STEP).await;
+    }
+    if !server.shutdown.is_requested() {
+        return false;
+    }
     tracing::warn!("User requested shutdown...");
     // What is answered from here on would not be in the snapshot.
     server.pause.pause(Paused::Everything, i64::MAX, unix_ms());
@@ -230,7 +246,14 @@ async fn prepare_shutdown(server: &Arc<Server>, request: shutdown::Request) -> b
         let server = server.clone();
         tokio::task::spawn_blocking(move || persist::engine::save_before_exit(&server, request.save))
     };
-    let is_saved = saving.await.unwrap_or(false);
+    let is_saved = tokio::select! {
+        is_saved = saving => is_saved.unwrap_or(false),
+        () = insists => {
+            tracing::warn!("You insist... exiting now.");
+            persist::engine::remove_temporary();
+            std::process::exit(1);
+        }
+    };
     if (is_saved || request.force) && server.shutdown.settle() {
         return true;
     }
@@ -251,7 +274,7 @@ async fn until_shutdown(server: &Arc<Server>) {
                 tracing::error!("Cannot watch for signals: {error}");
                 loop {
                     let request = server.shutdown.requested().await;
-                    if prepare_shutdown(server, request).await {
+                    if prepare_shutdown(server, request, std::future::pending()).await {
                         return;
                     }
                 }
@@ -260,7 +283,10 @@ async fn until_shutdown(server: &Arc<Server>) {
     loop {
         tokio::select! {
             request = server.shutdown.requested() => {
-                if prepare_shutdown(server, request).await {
+                let insists = async {
+                    interrupt.recv().await;
+                };
+                if prepare_shutdown(server, request, insists).await {
                     return;
                 }
             }
