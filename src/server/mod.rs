@@ -64,7 +64,7 @@ pub fn build(config: Config, config_file: Option<PathBuf>, log: Log, program: St
     let keyspace = Keyspace::new(config.databases() as usize, config.keyspace_shards() as usize, reapers);
     let waiters = Arc::new(Waiters::default());
     keyspace.effects().set_observer(Party::Waiters, waiters.clone());
-    let (clients, pubsub) = (Arc::new(Clients::default()), Arc::new(PubSub::default()));
+    let (clients, pubsub) = (Arc::new(Clients::default()), Arc::new(PubSub::new(workers)));
     let tracking = Arc::new(Tracking::new(clients.clone()));
     keyspace.effects().set_publisher(Arc::new(KeyspaceEvents::new(pubsub.clone())));
     keyspace.effects().set_observer(Party::Tracking, tracking.clone());
