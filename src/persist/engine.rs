@@ -6,6 +6,7 @@
 use super::rdb::file::NewFile;
 use super::rdb::save::{self, Facts, Saver};
 use super::start;
+use crate::command::scripting;
 use crate::config::value::SavePoint;
 use crate::keyspace::fill::Existing;
 use crate::keyspace::snapshot::Snapshot;
@@ -77,13 +78,9 @@ impl Job {
             Refusal::Failed
         })?;
         let saver = Saver::new(file, save::Options::of(config, false));
-        let facts = Facts {
-            libraries: server.persistence.libraries.lock().clone(),
-            used_bytes: memory::used_bytes() as u64,
-        };
         let mut changes = 0;
         let snapshot = Snapshot::begin(&server.keyspace, saver.clone(), |cut| {
-            saver.begin(cut, &facts);
+            saver.begin(cut, &Facts::of(server));
             changes = server.counters.raw().dirty;
         });
         match snapshot {
@@ -227,6 +224,7 @@ impl Engine for Files {
             let garbage = view.flush(databases);
             view.finish();
             drop(garbage);
+            scripting::forget_libraries(&server);
         }
         let existing = if how.merge { Existing::Replaced } else { Existing::Fault };
         let loaded = start::load_snapshot(&server, existing);

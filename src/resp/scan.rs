@@ -77,6 +77,11 @@ impl<'a> Request<'a> {
         (0..self.len()).map(move |i| self.get(i))
     }
 
+    /// Some arguments as a request of their own; an empty one if there are not that many.
+    pub fn part(self, range: std::ops::Range<usize>) -> Request<'a> {
+        Request { spans: self.spans.get(range).unwrap_or_default(), ..self }
+    }
+
     /// The arguments from `first` on as a request of their own; an empty one if there are not that many.
     pub fn tail(self, first: usize) -> Request<'a> {
         Request { spans: self.spans.get(first..).unwrap_or_default(), ..self }

@@ -13,6 +13,8 @@ pub struct Switches {
     pub checksums_ignored: AtomicBool,
     /// Nothing is done periodically.
     pub cron_paused: AtomicBool,
+    /// Scripts may call DEBUG.
+    pub debug_in_scripts: AtomicBool,
     /// Reply buffers follow the size of the replies.
     pub reply_resizing: AtomicBool,
     /// [`REPLY_PEAK_RESET_MS`], or another time; negative is never.
@@ -25,6 +27,7 @@ impl Default for Switches {
             hyperloglog_vectors: AtomicBool::new(true),
             checksums_ignored: AtomicBool::new(false),
             cron_paused: AtomicBool::new(false),
+            debug_in_scripts: AtomicBool::new(false),
             reply_resizing: AtomicBool::new(true),
             reply_peak_reset_ms: AtomicI64::new(REPLY_PEAK_RESET_MS),
         }
