@@ -257,7 +257,7 @@ async fn prepare_shutdown(
         is_saved = saving => is_saved.unwrap_or(false),
         () = insists => {
             tracing::warn!("You insist... exiting now.");
-            persist::engine::remove_temporary();
+            persist::engine::remove_temporary(server);
             std::process::exit(1);
         }
     };
