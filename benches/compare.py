@@ -15,10 +15,19 @@ import time
 from pathlib import Path
 
 from comparison import (
-from comparison import (
-    connections, expiry, handoff, latency, machine, memory, peer, persistence, publish, scripts, throughput,
-    tracking, types,
-)
+    connections,
+    expiry,
+    handoff,
+    latency,
+    machine,
+    memory,
+    peer,
+    persistence,
+    publish,
+    scripts,
+    throughput,
+    tracking,
+    types,
 )
 from comparison.context import Context, raise_file_limit
 from comparison.load import Load
