@@ -13,7 +13,8 @@
 //! Everything that changes a field goes through this module, which changes both.
 
 use super::field::{Field, FieldRef};
-use super::table::{Step, Table};
+use super::prefetch::Step;
+use super::table::Table;
 use rand::Rng;
 use smallvec::SmallVec;
 use std::collections::BTreeSet;

@@ -28,7 +28,7 @@
 
 mod segment;
 
-use super::prefetch::prefetch;
+use super::prefetch::{Step, prefetch};
 use ahash::RandomState;
 use rand::Rng;
 use segment::Segment;
@@ -48,22 +48,6 @@ pub trait Element {
     fn address(&self) -> *const u8 {
         std::ptr::null()
     }
-}
-
-/// The way to an element, for who wants to have its memory fetched: see [`Table::prefetch`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Step {
-    /// The segment with its tags.
-    Segment,
-    /// Where the segment keeps the pointer.
-    Place,
-    /// What that points to.
-    Element,
-}
-
-impl Step {
-    /// All steps, in their order.
-    pub const ALL: [Step; 3] = [Step::Segment, Step::Place, Step::Element];
 }
 
 /// The most elements of a segment. As many as values of a tag: more would mean more look-ups that compare a key
@@ -243,6 +227,9 @@ impl<E: Element> Table<E> {
     /// what they asked for should have arrived.
     pub fn prefetch(&self, key: &[u8], step: Step) {
         if self.len == 0 {
+            return;
+        }
+        if step > Step::Element {
             return;
         }
         let hash = hash(key);
