@@ -12,6 +12,7 @@ pub mod memory_use;
 pub mod monitors;
 pub mod outlet;
 pub mod pause;
+pub mod persistence;
 pub mod pubsub;
 pub mod relay;
 pub mod scripting;
@@ -58,11 +59,13 @@ pub struct Server {
     pub pause: pause::Pause,
     pub waiters: Arc<waiters::Waiters>,
     pub pubsub: Arc<pubsub::PubSub>,
+    pub bells: wake::Bells,
     pub tracking: Arc<tracking::Tracking>,
     pub monitors: monitors::Monitors,
     pub shutdown: shutdown::Shutdown,
     pub listening: listening::Listening,
     pub switches: switches::Switches,
+    pub persistence: persistence::Persistence,
     /// 40 hexadecimal digits, new with every start.
     pub run_id: String,
     /// 40 hexadecimal digits: names the data set's history, for replicas.

@@ -12,6 +12,8 @@ mod script;
 mod transfer;
 mod worker;
 
+pub use transfer::{add_libraries, forget_libraries};
+
 pub use run::{declares_all, may_wander};
 pub use script::kill;
 
