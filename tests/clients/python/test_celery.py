@@ -75,6 +75,8 @@ def tasks(workers):
     until(lambda: set(celery_tasks.app.control.inspect(timeout=0.5).ping() or ()) == names, "the workers", WITHIN_S)
     yield celery_tasks
     # Results that nobody asked for unsubscribe when they are collected: let that be while the server is there.
+    for waited_for in celery_tasks.app.backend._pending_results:
+        waited_for.clear()
     gc.collect()
     celery_tasks.app.close()
 
