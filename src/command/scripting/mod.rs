@@ -12,7 +12,7 @@ mod script;
 mod transfer;
 mod worker;
 
-pub use run::{declares_all, may_wander};
+pub use run::{declares_all, flags, may_wander};
 pub use script::kill;
 
 use super::spec::{Arg, Begin, Command, Find, Flags, Group, KeyFlags, KeySpec, Scope};
