@@ -22,6 +22,7 @@ from comparison import (
     machine,
     memory,
     peer,
+    persistence,
     publish,
     scripts,
     throughput,
@@ -54,6 +55,8 @@ SECTIONS = {
     "types-big": types.one_big,
     "types-bits": types.bits,
     "types-memory": types.memory,
+    "snapshot": persistence.snapshot,
+    "loading": persistence.loading,
 }
 
 

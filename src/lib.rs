@@ -5,6 +5,8 @@
 //! ```text
 //! server    listeners, workers, connections, shutdown
 //!   │
+//! persist   data on disk: snapshots, loading
+//!   │
 //! command   the command table, dispatch, the handlers by group
 //!   │
 //! state     what all connections share: the server's parts, sessions, the client table, statistics
@@ -24,6 +26,7 @@ pub mod config;
 pub mod keyspace;
 pub mod memory;
 pub mod observe;
+pub mod persist;
 pub mod rdb;
 pub mod resp;
 pub mod script;

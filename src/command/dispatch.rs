@@ -22,6 +22,7 @@ use crate::resp::scan::Request;
 use crate::script::Purpose;
 use crate::state::counters::WorkerTotals;
 use crate::state::pause::Paused;
+use crate::state::persistence::obstacle;
 use crate::state::session::{Next, ReplyMode};
 use crate::state::tracking::Modes;
 use crate::state::waiters::{self, Rest};
@@ -266,6 +267,10 @@ impl<'a> Dispatcher<'a> {
             if limit != 0 && memory::used_bytes() as u64 > limit {
                 return Err(Error::Oom);
             }
+        }
+        let obstacles = self.server.persistence.obstacles();
+        if obstacles != 0 {
+            obstacle_gate(obstacles, entry, flags)?;
         }
         if session.is_subscriber || session.is_monitor {
             return listener_gate(session, entry);
@@ -632,6 +637,21 @@ fn flags(session: &Session, entry: &Entry) -> Flags {
         }
         _ => entry.spec.flags,
     }
+}
+
+/// What may not be done while data is loaded, or while what is written could not be saved.
+#[cold]
+fn obstacle_gate(obstacles: u8, entry: &Entry, flags: Flags) -> Result<(), Error> {
+    // Whoever watches a server by PING is to learn of it, too.
+    if obstacles & obstacle::SNAPSHOT_FAILED != 0
+        && (flags.intersects(Flags::WRITES) || entry.spec.name == "ping")
+    {
+        return Err(Error::SnapshotFailed);
+    }
+    if obstacles & obstacle::LOADING != 0 && !entry.spec.flags.contains(Flags::LOADING) {
+        return Err(Error::Loading);
+    }
+    Ok(())
 }
 
 /// What clients that mostly listen may not do.

@@ -4,7 +4,8 @@
 //! (database, shard). From the inside out: [`entry`] is one key with its value, [`shard`] a lock with its
 //! table and wheel, [`Keyspace`] all shards of all databases, [`view`] what a running command may touch,
 //! [`scan`] and [`expire`] the two walks that take one shard at a time, [`effects`] the place where others learn
-//! what happened to keys.
+//! what happened to keys, [`snapshot`] everything as it was at one instant, [`fill`] takes what comes
+//! from a file.
 //!
 //! Lock order: the [`barrier`] (for whoever locks more than one shard), shards by (database, shard), inside only what
 //! [`effects`] are told to. Whoever holds one shard without having passed the barrier never waits for another. `gate`
@@ -17,6 +18,7 @@ pub mod effects;
 pub mod entry;
 pub mod expire;
 pub mod fields;
+pub mod fill;
 mod gate;
 pub mod hash;
 #[cfg(test)]
@@ -25,6 +27,7 @@ mod nap;
 mod new_value;
 pub mod scan;
 pub mod shard;
+pub mod snapshot;
 pub mod view;
 
 pub use entry::{Entry, Kind, Object, StringRef, Type, Value};
@@ -35,6 +38,7 @@ use effects::Effects;
 use hash::{KeyHash, KeyHasher};
 use shard::{Common, Counts, Shards, Table};
 use std::sync::OnceLock;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Those that may pass the barrier at the same time: there is a reaper for two workers, and now and then the main thread.
 const THREADS_PER_REAPER: usize = 4;
@@ -55,7 +59,11 @@ impl Keyspace {
     pub fn new(databases: usize, shards: usize, reapers: usize) -> Keyspace {
         Keyspace {
             databases: (0..databases).map(|_| OnceLock::new()).collect(),
-            common: Common { hasher: KeyHasher::new(shards), expiry: expire::Expiry::new(reapers) },
+            common: Common {
+                hasher: KeyHasher::new(shards),
+                expiry: expire::Expiry::new(reapers),
+                snapshots: snapshot::Snapshots::new(),
+            },
             barrier: barrier::Barrier::new(reapers * THREADS_PER_REAPER),
             effects: Effects::default(),
             disposer: OnceLock::new(),
@@ -99,6 +107,12 @@ impl Keyspace {
     /// If there is no such database: SELECT has checked the number.
     #[inline]
     pub fn shards(&self, database: usize) -> &Shards {
+        self.databases[database].get().unwrap_or_else(|| self.new_shards(database))
+    }
+
+    #[cold]
+    fn new_shards(&self, database: usize) -> &Shards {
+        let _birth = self.common.snapshots.birth();
         self.databases[database]
             .get_or_init(|| Shards::new(database, &self.common.hasher, self.shards_per_database, unix_ms()))
     }
@@ -122,6 +136,10 @@ impl Keyspace {
     pub fn expiry(&self) -> &expire::Expiry {
         &self.common.expiry
     }
+
+    fn snapshots(&self) -> &snapshot::Snapshots {
+        &self.common.snapshots
+    }
 }
 
 /// Memory of a database beside its entries.
@@ -133,21 +151,35 @@ pub struct Overhead {
 }
 
 /// What a flush took out, to be dropped where it disturbs nobody.
-pub struct Garbage(pub(crate) Vec<Table>);
+#[derive(Default)]
+pub struct Garbage {
+    /// But for those that a snapshot still wants.
+    tables: Vec<Table>,
+    keys: usize,
+}
 
 impl Garbage {
     /// Number of keys.
     pub fn len(&self) -> usize {
-        self.0.iter().map(Table::len).sum()
+        self.keys
     }
 
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.keys == 0
     }
+
+    /// Number of keys that are to be freed with it.
+    pub fn objects(&self) -> usize {
+        self.tables.iter().map(Table::len).sum()
+    }
+}
+
+/// The wall clock: the time since the Unix epoch.
+pub fn unix_time() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// The wall clock in Unix milliseconds.
 pub fn unix_ms() -> i64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    now.map_or(0, |d| d.as_millis() as i64)
+    unix_time().as_millis() as i64
 }

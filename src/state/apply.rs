@@ -33,6 +33,7 @@ impl Server {
         self.counters.track_latency.store(self.config.latency_tracking(), Ordering::Relaxed);
         self.keyspace.effects().set_classes(self.config.notify_keyspace_events());
         self.tracking.set_max_keys(self.config.tracking_table_max_keys() as usize);
+        self.update_obstacles();
         self.slowlog.set_max_len(self.config.slowlog_max_len() as usize);
         let limits = self.config.client_output_buffer_limit();
         clients::set_output_limits(limits.normal.hard_bytes as usize, limits.pubsub.hard_bytes as usize);

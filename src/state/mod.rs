@@ -12,6 +12,7 @@ pub mod memory_use;
 pub mod monitors;
 pub mod outlet;
 pub mod pause;
+pub mod persistence;
 pub mod pubsub;
 pub mod relay;
 pub mod scripting;
@@ -64,6 +65,7 @@ pub struct Server {
     pub shutdown: shutdown::Shutdown,
     pub listening: listening::Listening,
     pub switches: switches::Switches,
+    pub persistence: persistence::Persistence,
     /// 40 hexadecimal digits, new with every start.
     pub run_id: String,
     /// 40 hexadecimal digits: names the data set's history, for replicas.

@@ -63,7 +63,8 @@ fn get(bytes: &[u8], layout: Layout, at: usize) -> Option<(Entry<'_>, usize)> {
     let (name, value_at) = rows::item(bytes, NAME, at)?;
     let (value, end) = rows::item(bytes, VALUE, value_at)?;
     let (deadline, end) = deadline(bytes, layout, end)?;
-    Some((Entry { name, value, deadline }, end))
+    // Whoever walks gets on.
+    (end > at).then_some((Entry { name, value, deadline }, end))
 }
 
 /// The deadline of a field whose value ends at `value_end`, and where the field ends.

@@ -170,7 +170,15 @@ pub fn offsets(bytes: &[u8], columns: usize) -> impl Iterator<Item = usize> {
 #[inline]
 pub fn items(bytes: &[u8], columns: usize) -> impl Iterator<Item = Item<'_>> + Clone {
     let (mut at, mut column) = (start(bytes, columns), 0);
+    let mut row_at = 0;
     std::iter::from_fn(move || {
+        if column == 0 {
+            // A row without any bytes would be the last for ever.
+            if at == row_at {
+                return None;
+            }
+            row_at = at;
+        }
         let (item, next) = item(bytes, column, at)?;
         at = next;
         column = if column + 1 == columns { 0 } else { column + 1 };

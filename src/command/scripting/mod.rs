@@ -14,6 +14,7 @@ mod worker;
 
 pub use run::{declares_all, flags, may_wander};
 pub use script::kill;
+pub use transfer::{add_libraries, forget_libraries};
 
 use super::spec::{Arg, Begin, Command, Find, Flags, Group, KeyFlags, KeySpec, Scope};
 

@@ -8,6 +8,7 @@ use crate::rdb::source::{Slice, Source};
 use crate::rdb::write::Writer;
 use crate::rdb::{payload, read};
 use crate::script::library::{Libraries, Library};
+use crate::state::Server;
 use std::sync::Arc;
 
 /// What stands before each library.
@@ -60,9 +61,9 @@ pub fn restore(call: &mut Call<'_, '_>) -> Result<(), Error> {
                     *libraries = restored.clone();
                     Ok(())
                 }
-                Policy::Append | Policy::Replace => libraries
-                    .join(&restored, policy == Policy::Replace)
-                    .map_err(|message| Error::Echo([b"ERR ", message.as_slice()].concat())),
+                Policy::Append | Policy::Replace => {
+                    libraries.join(&restored, policy == Policy::Replace).map_err(refused)
+                }
             })
         });
         if result.is_err() {
@@ -73,6 +74,50 @@ pub fn restore(call: &mut Call<'_, '_>) -> Result<(), Error> {
     call.keys.changed(1);
     call.out.ok();
     Ok(())
+}
+
+/// Adds libraries that come from a snapshot. Those that are there already are faults, unless they are to be replaced.
+///
+/// # Errors
+/// What is wrong with one; then none is added.
+pub fn add_libraries(server: &Server, texts: &[Vec<u8>], replace: bool) -> Result<(), Error> {
+    if texts.is_empty() {
+        return Ok(());
+    }
+    Worker::with(|worker| {
+        worker.refresh_functions(server);
+        let mut added = Libraries::default();
+        let result = texts.iter().try_for_each(|text| load_one(worker, text, &mut added)).and_then(|()| {
+            server.scripting.functions.change(|libraries| libraries.join(&added, replace).map_err(refused))
+        });
+        if result.is_err() {
+            added.iter().for_each(|library| worker.give_up_library(library.id));
+        }
+        result
+    })
+}
+
+/// Removes all libraries.
+pub fn forget_libraries(server: &Server) {
+    let forgotten = server.scripting.functions.change(|libraries| {
+        *libraries = Libraries::default();
+        Ok::<(), std::convert::Infallible>(())
+    });
+    let Ok(()) = forgotten;
+}
+
+fn refused(message: Vec<u8>) -> Error {
+    Error::Echo([b"ERR ", message.as_slice()].concat())
+}
+
+fn load_one(worker: &mut Worker, text: &[u8], restored: &mut Libraries) -> Result<(), Error> {
+    let mut library = Library::parse(text).map_err(refused)?;
+    worker.load_new(&mut library)?;
+    let id = library.id;
+    restored.add(Arc::new(library), false).map_err(|message| {
+        worker.give_up_library(id);
+        refused(message)
+    })
 }
 
 fn load_all(worker: &mut Worker, body: &[u8], restored: &mut Libraries) -> Result<(), Error> {
@@ -86,14 +131,7 @@ fn load_all(worker: &mut Worker, body: &[u8], restored: &mut Libraries) -> Resul
             Err(_) => return Err(Error::line("ERR can not read data type")),
         }
         let text = read::string(&mut source).map_err(|_| broken.clone())?;
-        let refused = |message: Vec<u8>| Error::Echo([b"ERR ", message.as_slice()].concat());
-        let mut library = Library::parse(&text).map_err(refused)?;
-        worker.load_new(&mut library)?;
-        let id = library.id;
-        if let Err(message) = restored.add(Arc::new(library), false) {
-            worker.give_up_library(id);
-            return Err(refused(message));
-        }
+        load_one(worker, &text, restored)?;
     }
     Ok(())
 }

@@ -188,8 +188,8 @@ impl<'a> SortedSetRef<'a> {
 /// The pair at an offset, and the offset of the next.
 fn pair_at(bytes: &[u8], at: usize) -> Option<(Item<'_>, Item<'_>, usize)> {
     let (member, next) = rows::item(bytes, MEMBER, at)?;
-    let (score, next) = rows::item(bytes, SCORE, next)?;
-    Some((member, score, next))
+    let (score, behind) = rows::item(bytes, SCORE, next)?;
+    Some((member, score, behind))
 }
 
 /// All pairs that are kept in one piece.
