@@ -4,6 +4,10 @@
 //! pairs of keys are written together by MSET, by transactions and by scripts that declare them, and must never be
 //! seen different; counters are counted up one by one. All of it at once, from many connections.
 //! `NUTHATCH_LOAD_SECONDS` makes it longer.
+//!
+//! That this notices a broken lock protocol was tried out: if who wants the barrier alone shares it (`Barrier::alone`
+//! taking its lane to read only), scripts soon wait for each other's shards, and requests get no reply in time. What
+//! the protocol consists of is taken apart in `src/keyspace/model.rs`.
 
 mod common;
 

@@ -343,6 +343,30 @@ fn a_write_pause_holds_up_transactions_that_write() {
     assert_eq!(client.receive(), b"*1\r\n+OK\r\n");
 }
 
+#[test]
+fn a_write_pause_lets_scripts_pass_that_say_they_write_nothing() {
+    let server = Process::nuthatch(&[]);
+    let mut client = server.connect();
+    let reads = "#!lua flags=no-writes\nreturn 1";
+    let sha1 = text(&client.ask(&["SCRIPT", "LOAD", reads]));
+    let library = "#!lua name=l\nredis.register_function{function_name='f', callback=function() return 2 end, \
+                   flags={'no-writes'}}";
+    client.ask(&["FUNCTION", "LOAD", library]);
+    ok(&client.ask(&["CLIENT", "PAUSE", "10000", "WRITE"]));
+    let mut reader = server.connect();
+    assert_eq!(reader.ask(&["EVAL", "#!lua flags=no-writes\nreturn 0", "0"]), b":0\r\n");
+    assert_eq!(reader.ask(&["EVALSHA", &sha1, "0"]), b":1\r\n");
+    assert_eq!(reader.ask(&["EVAL_RO", "return 3", "0"]), b":3\r\n");
+    assert_eq!(reader.ask(&["FCALL", "f", "0"]), b":2\r\n");
+    reader.ask(&["MULTI"]);
+    reader.ask(&["EVAL", reads, "0"]);
+    assert_eq!(reader.ask(&["EXEC"]), b"*1\r\n:1\r\n");
+    reader.send(&["EVAL", "return 4", "0"]);
+    thread::sleep(Duration::from_millis(50));
+    ok(&client.ask(&["CLIENT", "UNPAUSE"]));
+    assert_eq!(reader.receive(), b":4\r\n");
+}
+
 /// Clients that race until the time is over or one of them panics.
 struct Race {
     end: Instant,

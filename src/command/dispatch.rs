@@ -189,7 +189,7 @@ impl<'a> Dispatcher<'a> {
         }
         let paused = self.server.pause.level();
         if paused != Paused::Nothing && !entry.spec.flags.contains(Flags::ALLOW_BUSY) {
-            let is_write = flags(session, entry).intersects(Flags::WRITES);
+            let is_write = self.pausable_flags(session, entry, request).intersects(Flags::WRITES);
             if paused == Paused::Everything || is_write {
                 self.release();
                 return Flow::Paused { is_write };
@@ -276,6 +276,15 @@ impl<'a> Dispatcher<'a> {
             return listener_gate(session, entry);
         }
         Ok(())
+    }
+
+    /// The flags by which a pause concerns a command.
+    #[cold]
+    fn pausable_flags(&self, session: &Session, entry: &Entry, request: Request<'_>) -> Flags {
+        if matches!(entry.spec.scope, Scope::Script) {
+            return scripting::flags(self.server, entry, request);
+        }
+        flags(session, entry)
     }
 
     #[cold]

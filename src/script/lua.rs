@@ -744,3 +744,33 @@ impl Drop for Owned {
         unsafe { ffi::lua_close(self.0.l()) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What was garbage before is still there when a long text is compiled: nothing was collected meanwhile, however
+    /// eager the collector is (CVE-2025-49844).
+    #[test]
+    fn nothing_is_collected_while_a_text_is_compiled() {
+        const GARBAGE_ITEMS: usize = 100_000;
+        let lua = Owned::new(std::ptr::null_mut());
+        let stack = lua.stack();
+        stack.collect();
+        // SAFETY: both set a number.
+        unsafe {
+            ffi::lua_gc(stack.l(), ffi::LUA_GCSETPAUSE, 0);
+            ffi::lua_gc(stack.l(), ffi::LUA_GCSETSTEPMUL, 100_000);
+        }
+        stack.new_table(GARBAGE_ITEMS, 0);
+        stack.pop(1);
+        let used_bytes = stack.used_bytes();
+        assert!(used_bytes > GARBAGE_ITEMS * 8);
+        let text: String = (0..10_000).map(|n| format!("do local a = 'text {n}' end ")).collect();
+        assert_eq!(stack.load(text.as_bytes(), c"text"), Status::Ok);
+        assert!(stack.used_bytes() > used_bytes);
+        stack.set_top(0);
+        stack.collect();
+        assert!(stack.used_bytes() < used_bytes);
+    }
+}

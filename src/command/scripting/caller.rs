@@ -22,6 +22,10 @@ use std::time::{Duration, Instant};
 /// A slow script looks at the other clients of its worker this often.
 const ATTEND_EVERY: Duration = Duration::from_millis(5);
 
+/// After so many commands a script looks at the clock, as after so many instructions: commands may be slow. A look
+/// costs some 30 ns.
+const CALLS_PER_CHECK: u32 = 128;
+
 /// See the module's head.
 pub struct ScriptCaller<'c, 'k> {
     pub keys: &'c mut View<'k>,
@@ -38,6 +42,8 @@ pub struct ScriptCaller<'c, 'k> {
     /// As long as nothing is written, the run can be given up and started again in a view that may grow.
     pub may_start_again: bool,
     pub has_written: bool,
+    /// Commands that were run.
+    pub calls: u32,
     pub slow: Option<Arc<SlowRun>>,
     pub started: Instant,
     /// When others on this worker were last looked at.
@@ -142,6 +148,11 @@ impl Caller for ScriptCaller<'_, '_> {
             }
         }
         self.inner(reply).run_inside(entry, request, Origin::Script);
+        self.calls = self.calls.wrapping_add(1);
+        if self.calls.is_multiple_of(CALLS_PER_CHECK) {
+            // The verdict is asked for again where it can end the run.
+            self.check();
+        }
         Ok(())
     }
 

@@ -12,10 +12,9 @@ mod script;
 mod transfer;
 mod worker;
 
-pub use transfer::{add_libraries, forget_libraries};
-
-pub use run::{declares_all, may_wander};
+pub use run::{declares_all, flags, may_wander};
 pub use script::kill;
+pub use transfer::{add_libraries, forget_libraries};
 
 use super::spec::{Arg, Begin, Command, Find, Flags, Group, KeyFlags, KeySpec, Scope};
 

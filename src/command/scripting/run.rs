@@ -10,14 +10,14 @@ use super::worker::Worker;
 use crate::command::call::{Call, Origin};
 use crate::command::errors::Error;
 use crate::command::inside;
-use crate::command::spec::{Begin, Find, KeyFlags, Scope};
+use crate::command::spec::{Begin, Find, Flags, KeyFlags, Scope};
 use crate::command::table::{Entry, table};
 use crate::keyspace::{Footprint, Keyspace};
 use crate::memory;
 use crate::resp::scan::Request;
 use crate::script::flags::FunctionFlags;
 use crate::script::proof::KeyRange;
-use crate::script::store::Script;
+use crate::script::store::{Script, parse_digest};
 use crate::script::{Arguments, End, Purpose};
 use crate::state::Server;
 use std::ffi::c_int;
@@ -78,6 +78,7 @@ pub fn run(call: &mut Call<'_, '_>, worker: &mut Worker, errand: &Errand<'_>) ->
             is_out_of_memory: is_out_of_memory && !has(errand, FunctionFlags::ALLOW_OOM),
             may_start_again,
             has_written: false,
+            calls: 0,
             slow: None,
             started: now,
             attended: now,
@@ -144,6 +145,31 @@ fn declared(
         footprint.add_key(db, keyspace.hash(key), mode);
     }
     footprint
+}
+
+/// The flags of a command that runs a script or function, as changed by what that says of itself.
+pub fn flags(server: &Server, entry: &Entry, request: Request<'_>) -> Flags {
+    let flags = entry.spec.flags;
+    let Some(said) = said_flags(server, entry, request) else { return flags };
+    let mut flags = flags.difference(Flags::WRITES.union(Flags::DENYOOM).union(Flags::STALE));
+    flags.set(Flags::WRITE, !said.contains(FunctionFlags::NO_WRITES));
+    flags.set(Flags::DENYOOM, !said.intersects(FunctionFlags::NO_WRITES.union(FunctionFlags::ALLOW_OOM)));
+    flags.set(Flags::STALE, said.contains(FunctionFlags::ALLOW_STALE));
+    flags
+}
+
+/// What the script or function that a command runs says of itself, if it is known and says anything.
+fn said_flags(server: &Server, entry: &Entry, request: Request<'_>) -> Option<FunctionFlags> {
+    if request.len() < 2 {
+        return None;
+    }
+    let first = request.get(1);
+    match entry.spec.name {
+        "eval" | "eval_ro" => crate::script::flags::of_script(first).ok()?.0,
+        "evalsha" | "evalsha_ro" => server.scripting.scripts.find(&parse_digest(first)?)?.flags,
+        "fcall" | "fcall_ro" => Some(server.scripting.functions.current().function(first)?.1.flags),
+        _ => None,
+    }
 }
 
 /// Whether a command's script is one that this worker has, and is so.

@@ -1,6 +1,8 @@
 //! Queueing what comes behind MULTI.
 
 use crate::command::errors::Error;
+use crate::command::scripting;
+use crate::command::spec::Scope;
 use crate::command::table::Entry;
 use crate::keyspace::view::Hashed;
 use crate::resp::scan::Request;
@@ -33,7 +35,11 @@ pub fn queue(
     if transaction.args_bytes() > limit_bytes || !transaction.has_room(request) {
         return Queued::TooLarge;
     }
-    transaction.push(entry.id, entry.spec.flags.bits(), request, keys);
+    let flags = match entry.spec.scope {
+        Scope::Script => scripting::flags(server, entry, request),
+        _ => entry.spec.flags,
+    };
+    transaction.push(entry.id, flags.bits(), request, keys);
     session.publish_transaction();
     Queued::Yes
 }
