@@ -196,8 +196,8 @@ impl<'a> Dispatcher<'a> {
             return Flow::Done;
         }
         self.call(session, out, request, entry, keys, following);
-        if self.view.as_ref().is_some_and(|view| !view.is_unobserved()) {
-            self.serve_waiters();
+        if self.view.as_ref().is_some_and(View::has_interest) {
+            self.conclude(request);
         }
         if following == Following::Anything
             || !self.postponed.is_empty()
@@ -321,6 +321,17 @@ impl<'a> Dispatcher<'a> {
         self.view = None;
         if is_observed && (!self.postponed.is_empty() || self.server.waiters.has_expired()) {
             self.serve_rest();
+        }
+    }
+
+    /// The command is over: logs it, and tells those whom it concerns.
+    fn conclude(&mut self, request: Request<'_>) {
+        let Some(view) = &self.view else { return };
+        if view.is_logged() {
+            view.log_command(|| request.encoded(), request.len(), request.iter());
+        }
+        if !view.is_unobserved() {
+            self.serve_waiters();
         }
     }
 

@@ -121,6 +121,9 @@ impl Call<'_, '_> {
                 meter: &mut *self.meter,
             }),
         };
+        if self.keys.is_logged() {
+            self.keys.record(request.len(), request.iter());
+        }
         if !self.session.tracking.is_empty() {
             remember_tracked(self.server, self.session, entry, request);
         }

@@ -4,7 +4,7 @@
 //! (database, shard). From the inside out: [`entry`] is one key with its value, [`shard`] a lock with its
 //! table and wheel, [`Keyspace`] all shards of all databases, [`view`] what a running command may touch,
 //! [`scan`] and [`expire`] the two walks that take one shard at a time, [`effects`] the place where others learn
-//! what happened to keys.
+//! what happened to keys, and [`log`] the stream of changes as commands.
 //!
 //! Lock order: the [`barrier`] (for whoever locks more than one shard), shards by (database, shard), inside only what
 //! [`effects`] are told to. Whoever holds one shard without having passed the barrier never waits for another. `gate`
@@ -19,6 +19,7 @@ pub mod expire;
 pub mod fields;
 mod gate;
 pub mod hash;
+pub mod log;
 #[cfg(test)]
 pub(crate) mod model;
 mod nap;

@@ -14,6 +14,7 @@ use super::entry::Entry;
 use super::expire::Expiry;
 use super::gate::{Gates, Permit};
 use super::hash::{KeyHash, KeyHasher, table_hash};
+use crate::types::names::Names;
 use crate::types::prefetch::prefetch;
 use crate::types::table::Step;
 use crate::types::wheel::Wheel;
@@ -98,10 +99,10 @@ pub struct ExclusiveShard<'a> {
 /// What expiry has removed.
 pub enum Expired<'e> {
     Key(Entry),
-    /// So many fields of the hash at this key, which has others.
-    Fields(usize, &'e [u8]),
-    /// All fields of a hash, so many, and the hash itself.
-    AllFields(usize, Entry),
+    /// These fields of the hash at this key, which has others.
+    Fields(Names, &'e [u8]),
+    /// The last fields of a hash, and the hash itself.
+    AllFields(Names, Entry),
 }
 
 /// Counts of one shard (or, added up, of a database).

@@ -9,6 +9,7 @@
 //! Edits work in place and allocate nothing: items are encoded in a buffer that the thread keeps.
 
 use super::hash::is_due;
+use super::names::Names;
 use super::packed::{self, Buffer, HEADER_BYTES, Item};
 use std::cell::RefCell;
 
@@ -261,14 +262,15 @@ pub fn remove(buffer: &mut impl Buffer, layout: Layout, name: &[u8]) -> bool {
     true
 }
 
-/// Removes up to `limit` fields of a timed sequence that have expired, and returns how many.
-pub fn remove_due(buffer: &mut impl Buffer, now_ms: i64, limit: usize) -> usize {
+/// Removes up to `limit` fields of a timed sequence that have expired, adds their names to `names`, and returns how many.
+pub fn remove_due(buffer: &mut impl Buffer, now_ms: i64, limit: usize, names: &mut Names) -> usize {
     let bytes = buffer.bytes();
     let (mut end, mut removed) = (HEADER_BYTES, 0);
     while removed < limit
         && let Some((entry, next)) = get(bytes, Layout::Timed, end)
         && is_due(entry.deadline, now_ms)
     {
+        entry.name.with(|name| names.push(name));
         end = next;
         removed += 1;
     }
@@ -399,7 +401,7 @@ mod tests {
                     8 if layout == Layout::Timed => {
                         let due = model.0.iter().filter(|(.., deadline)| is_due(*deadline, now_ms)).count();
                         let limit = time as usize;
-                        prop_assert_eq!(remove_due(&mut bytes, now_ms, limit), due.min(limit));
+                        prop_assert_eq!(remove_due(&mut bytes, now_ms, limit, &mut Names::default()), due.min(limit));
                         model.0.drain(..due.min(limit));
                     }
                     8 if time > 40 => {

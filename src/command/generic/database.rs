@@ -69,6 +69,10 @@ fn flush(call: &mut Call<'_, '_>, databases: std::ops::Range<usize>) -> Result<(
     call.args.finish()?;
     let garbage = call.keys.flush(databases);
     call.keys.changed(garbage.len() as u64);
+    if garbage.len() == 0 {
+        // Redis logs a flush of nothing, too.
+        call.keys.propagate_many(call.args.count(), call.args.request().iter());
+    }
     free_garbage(garbage);
     call.out.ok();
     Ok(())

@@ -122,9 +122,16 @@ fn set_deadline(call: &mut Call<'_, '_>, unit_ms: i64, base_ms: i64) -> Result<(
                 free_entry(old);
             }
             call.keys.notify(Class::GENERIC, "del", key);
+            call.keys.propagate(&[call.keys.removal(), key]);
         } else {
             call.keys.set_deadline(key, Some(deadline));
             call.keys.notify(Class::GENERIC, "expire", key);
+            if call.keys.is_logged() && (unit_ms, base_ms) != (1, 0) {
+                let mut text = itoa::Buffer::new();
+                let args = [b"PEXPIREAT".as_slice(), key, text.format(deadline).as_bytes()];
+                let request = call.args.request();
+                call.keys.propagate_many(request.len(), args.into_iter().chain(request.iter().skip(3)));
+            }
         }
         call.keys.changed(1);
     }

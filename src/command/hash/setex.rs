@@ -154,6 +154,22 @@ fn hsetex(call: &mut Call<'_, '_>) -> Result<(), Error> {
     }
     notify_if_gone(call.keys, key);
     call.keys.changed((call.args.left() / 2) as u64);
+    if let Expiry::At(deadline) = expiry
+        && call.keys.is_logged()
+    {
+        if deleted > 0 {
+            let names = pairs.map(|(name, _)| name);
+            let args = [b"HDEL".as_slice(), key].into_iter().chain(names);
+            call.keys.propagate_many(2 + call.args.left() / 2, args);
+        } else {
+            let mut text = itoa::Buffer::new();
+            let mut count = itoa::Buffer::new();
+            let args = [b"HSETEX".as_slice(), key, b"PXAT", text.format(deadline).as_bytes(), b"FIELDS"];
+            let count = count.format(call.args.left() / 2).as_bytes();
+            let args = args.into_iter().chain([count]).chain(call.args.rest());
+            call.keys.propagate_many(6 + call.args.left(), args);
+        }
+    }
     call.out.integer(1);
     Ok(())
 }

@@ -50,6 +50,7 @@ fn getdel(call: &mut Call<'_, '_>) -> Result<(), Error> {
         free_entry(entry);
         call.keys.notify(Class::GENERIC, "del", key);
         call.keys.changed(1);
+        call.keys.propagate(&[b"DEL", key]);
     }
     Ok(())
 }
@@ -106,16 +107,19 @@ fn getex(call: &mut Call<'_, '_>) -> Result<(), Error> {
             }
             call.keys.notify(Class::GENERIC, "del", key);
             call.keys.changed(1);
+            call.keys.propagate(&[call.keys.removal(), key]);
         }
-        (Some(_), _) => {
+        (Some(at), _) => {
             call.keys.set_deadline(key, deadline);
             call.keys.notify(Class::GENERIC, "expire", key);
             call.keys.changed(1);
+            call.keys.propagate(&[b"PEXPIREAT", key, itoa::Buffer::new().format(at).as_bytes()]);
         }
         (None, _) if persist && had_deadline => {
             call.keys.set_deadline(key, None);
             call.keys.notify(Class::GENERIC, "persist", key);
             call.keys.changed(1);
+            call.keys.propagate(&[b"PERSIST", key]);
         }
         (None, _) => {}
     }

@@ -198,7 +198,11 @@ impl Waiters {
             }
             if self.claim(view.keyspace(), &waiter) {
                 view.act_for(waiter.client.id);
-                waiter.end(|out| waiter.operation.perform(view, out));
+                waiter.end(|out| {
+                    let result = waiter.operation.perform(view, out);
+                    view.log_unit();
+                    result
+                });
             }
         }
     }
