@@ -7,7 +7,7 @@
 //! offset  0             1        2            4             8
 //!         ┌─────────────┬────────┬────────────┬─────────────┬─────────────┬───────────────┬─────┬─────────┐
 //!         │ kind, flags │ key    │ payload    │ access      │ deadline ms │ key len (u64) │ key │ payload │
-//!         │ 4 bits each │ len u8 │ len u16    │ (AtomicU32) │ if DEADLINE │ if LONG       │     │         │
+//!         │ 4 bits each │ len u8 │ len u16    │ (AtomicU32) │ if DEADLINE │ if it is long │     │         │
 //!         └─────────────┴────────┴────────────┴─────────────┴─────────────┴───────────────┴─────┴─────────┘
 //! ```
 //!
@@ -32,6 +32,7 @@ mod value;
 pub use value::{Kind, Object, StringRef, Type, Value};
 
 use super::access::Access;
+use super::snapshot::Epoch;
 use bytes::Bytes;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::ptr::NonNull;
@@ -50,15 +51,17 @@ pub const NO_DEADLINE: i64 = -1;
 const KIND_MASK: u8 = 0x0f;
 
 const FLAG_DEADLINE: u8 = 1 << 4;
-/// The key's length does not fit the header and stands before the key.
-const FLAG_LONG: u8 = 1 << 5;
+/// The epoch of snapshots in which the entry was saved or came into being: they alternate.
+const FLAG_EPOCH: u8 = 1 << 5;
 /// The string was modified in place, which OBJECT ENCODING shows as `raw`.
 const FLAG_RAW: u8 = 1 << 6;
 /// The payload is the pointer of an [`Object`].
 const FLAG_FAR: u8 = 1 << 7;
 
+/// Instead of the key's length: it does not fit the header and stands before the key.
+const LONG_KEY: u8 = u8::MAX;
 /// The longest key whose length fits the header.
-const MAX_SHORT_KEY_BYTES: usize = u8::MAX as usize;
+const MAX_SHORT_KEY_BYTES: usize = LONG_KEY as usize - 1;
 const _: () = assert!(MAX_INLINE_BYTES <= u16::MAX as usize);
 
 #[repr(C, align(8))]
@@ -174,7 +177,7 @@ impl Entry {
         Self::build(key, kind, FLAG_FAR, &pointer.to_ne_bytes(), deadline_ms, access)
     }
 
-    /// `flags` are FAR and RAW.
+    /// `flags` are FAR, RAW and EPOCH.
     fn build(
         key: &[u8],
         kind: Kind,
@@ -193,8 +196,8 @@ impl Entry {
             let base = alloc(layout);
             let Some(pointer) = NonNull::new(base) else { handle_alloc_error(layout) };
             pointer.cast::<Header>().write(Header {
-                tag: kind as u8 | flags | (FLAG_DEADLINE * shape.deadline as u8) | (FLAG_LONG * long as u8),
-                short_key_len: if long { 0 } else { key.len() as u8 },
+                tag: kind as u8 | flags | (FLAG_DEADLINE * shape.deadline as u8),
+                short_key_len: if long { LONG_KEY } else { key.len() as u8 },
                 payload_len: payload.len() as u16,
                 access: AtomicU32::new(access.0),
             });
@@ -231,10 +234,10 @@ impl Entry {
         let header = self.header();
         let deadline = header.has(FLAG_DEADLINE);
         let payload_len = header.payload_len as usize;
-        if !header.has(FLAG_LONG) {
+        if header.short_key_len != LONG_KEY {
             return Shape { deadline, key_len: header.short_key_len as usize, payload_len };
         }
-        // SAFETY: a LONG entry has its key's length at this offset, which is a multiple of 8.
+        // SAFETY: an entry with a long key has its length at this offset, which is a multiple of 8.
         let key_len =
             unsafe { self.base().add(HEADER_BYTES + 8 * deadline as usize).cast::<u64>().read() as usize };
         Shape { deadline, key_len, payload_len }
@@ -313,7 +316,21 @@ impl Entry {
 
     /// Gives the entry another value of any type; key, deadline and access stay.
     pub fn set_value(&mut self, value: Value<'_>) {
+        let epoch = self.epoch();
         *self = Entry::new(self.key(), value, self.deadline(), self.access());
+        self.set_epoch(epoch);
+    }
+
+    /// The epoch of snapshots in which the entry was saved or came into being.
+    #[inline]
+    pub(super) fn epoch(&self) -> Epoch {
+        Epoch(self.header().has(FLAG_EPOCH))
+    }
+
+    #[inline]
+    pub(super) fn set_epoch(&mut self, epoch: Epoch) {
+        let header = self.header_mut();
+        header.tag = header.tag & !FLAG_EPOCH | (FLAG_EPOCH * epoch.0 as u8);
     }
 
     /// When the key expires: Unix time in milliseconds.
@@ -346,7 +363,7 @@ impl Entry {
 
     /// The value in a new allocation, under another key if one is given. This entry is only to be dropped.
     fn moved(&mut self, key: Option<&[u8]>, deadline_ms: Option<i64>) -> Entry {
-        let (kind, flags) = (self.kind(), self.header().tag & (FLAG_RAW | FLAG_FAR));
+        let (kind, flags) = (self.kind(), self.header().tag & (FLAG_RAW | FLAG_FAR | FLAG_EPOCH));
         let key = key.unwrap_or_else(|| self.key());
         let entry = Self::build(key, kind, flags, self.payload(self.shape()), deadline_ms, self.access());
         // This one loses its claim on the object, which is the new entry's now.
@@ -398,6 +415,11 @@ impl Entry {
             Kind::SortedSet => "skiplist",
             Kind::Stream => "stream",
         }
+    }
+
+    /// Bytes of the entry itself, without the object behind it.
+    pub(super) fn inline_bytes(&self) -> usize {
+        self.shape().layout().size()
     }
 
     /// Bytes allocated for the entry and what it owns, as asked of the allocator.

@@ -4,7 +4,7 @@
 //! (database, shard). From the inside out: [`entry`] is one key with its value, [`shard`] a lock with its
 //! table and wheel, [`Keyspace`] all shards of all databases, [`view`] what a running command may touch,
 //! [`scan`] and [`expire`] the two walks that take one shard at a time, [`effects`] the place where others learn
-//! what happened to keys, and [`log`] the stream of changes as commands.
+//! what happened to keys, [`log`] the stream of changes as commands, [`snapshot`] everything as it was at one instant.
 //!
 //! Lock order: the [`barrier`] (for whoever locks more than one shard), shards by (database, shard), inside only what
 //! [`effects`] are told to. Whoever holds one shard without having passed the barrier never waits for another. `gate`
@@ -26,6 +26,7 @@ mod nap;
 mod new_value;
 pub mod scan;
 pub mod shard;
+pub mod snapshot;
 pub mod view;
 
 pub use entry::{Entry, Kind, Object, StringRef, Type, Value};
@@ -51,7 +52,11 @@ impl Keyspace {
     pub fn new(databases: usize, shards: usize, reapers: usize) -> Keyspace {
         Keyspace {
             databases: (0..databases).map(|_| OnceLock::new()).collect(),
-            common: Common { hasher: KeyHasher::new(shards), expiry: expire::Expiry::new(reapers) },
+            common: Common {
+                hasher: KeyHasher::new(shards),
+                expiry: expire::Expiry::new(reapers),
+                snapshots: snapshot::Snapshots::new(),
+            },
             barrier: barrier::Barrier::new(),
             effects: Effects::default(),
             shards_per_database: shards,
@@ -78,6 +83,12 @@ impl Keyspace {
     /// If there is no such database: SELECT has checked the number.
     #[inline]
     pub fn shards(&self, database: usize) -> &Shards {
+        self.databases[database].get().unwrap_or_else(|| self.new_shards(database))
+    }
+
+    #[cold]
+    fn new_shards(&self, database: usize) -> &Shards {
+        let _birth = self.common.snapshots.birth();
         self.databases[database]
             .get_or_init(|| Shards::new(database, &self.common.hasher, self.shards_per_database, unix_ms()))
     }
@@ -101,6 +112,10 @@ impl Keyspace {
     pub fn expiry(&self) -> &expire::Expiry {
         &self.common.expiry
     }
+
+    fn snapshots(&self) -> &snapshot::Snapshots {
+        &self.common.snapshots
+    }
 }
 
 /// Memory of a database beside its entries.
@@ -112,16 +127,26 @@ pub struct Overhead {
 }
 
 /// What a flush took out, to be dropped where it disturbs nobody.
-pub struct Garbage(pub(crate) Vec<Table>);
+#[derive(Default)]
+pub struct Garbage {
+    /// But for those that a snapshot still wants.
+    tables: Vec<Table>,
+    keys: usize,
+}
 
 impl Garbage {
     /// Number of keys.
     pub fn len(&self) -> usize {
-        self.0.iter().map(Table::len).sum()
+        self.keys
     }
 
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.keys == 0
+    }
+
+    /// Number of keys that are to be freed with it.
+    pub fn objects(&self) -> usize {
+        self.tables.iter().map(Table::len).sum()
     }
 }
 

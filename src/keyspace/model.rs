@@ -5,6 +5,7 @@
 //! purpose, to show that the checker would notice.
 
 mod caches;
+mod cut;
 
 use super::view::{Hashed, Mode};
 use super::{Deadline, Footprint, Keyspace, StringRef, Value, View};

@@ -14,6 +14,7 @@ use super::entry::Entry;
 use super::expire::Expiry;
 use super::gate::{Gates, Permit};
 use super::hash::{KeyHash, KeyHasher, table_hash};
+use super::snapshot::Snapshots;
 use crate::types::names::Names;
 use crate::types::prefetch::prefetch;
 use crate::types::table::Step;
@@ -64,6 +65,7 @@ pub struct Side {
 pub struct Common {
     pub hasher: KeyHasher,
     pub expiry: Expiry,
+    pub(super) snapshots: Snapshots,
 }
 
 /// When a shard's wheel next wants attention: Unix milliseconds, `i64::MAX` if never.
@@ -75,6 +77,7 @@ pub struct Shards {
     sides: Box<[CachePadded<UnsafeCell<Side>>]>,
     due: Box<[Due]>,
     gates: Gates,
+    database: usize,
 }
 
 // SAFETY: the sides are reached only under the locks of their shards (see the module's head).
@@ -91,7 +94,7 @@ pub struct SharedShard<'a> {
 pub struct ExclusiveShard<'a> {
     table: RwLockWriteGuard<'a, Table>,
     side: &'a mut Side,
-    due: &'a Due,
+    shards: &'a Shards,
     common: &'a Common,
     _permit: Permit<'a>,
 }
@@ -171,6 +174,7 @@ impl Shards {
             sides: (0..amount).map(|index| CachePadded::new(UnsafeCell::new(side(index)))).collect(),
             due: (0..amount).map(|_| Due(AtomicI64::new(i64::MAX))).collect(),
             gates: Gates::new(database, amount),
+            database,
         }
     }
 
@@ -205,7 +209,7 @@ impl Shards {
         let table = self.lock(index).write();
         // SAFETY: the shard's lock is held for writing for as long as the reference lives.
         let side = unsafe { &mut *self.sides[index].get() };
-        ExclusiveShard { table, side, due: &self.due[index], common, _permit: permit }
+        ExclusiveShard { table, side, shards: self, common, _permit: permit }
     }
 
     /// Asks the processor for the bucket in which the key would be. A hint: costs a short read lock.
@@ -394,16 +398,49 @@ impl ExclusiveShard<'_> {
         self.wheel_time(deadline_ms.saturating_add(1))
     }
 
+    /// The shard's number.
+    pub(super) fn index(&self) -> usize {
+        self.side.index as usize
+    }
+
+    /// Called with an entry that is about to be changed or removed.
+    #[inline]
+    fn preserve(&self, entry: &mut Entry) {
+        if entry.epoch() != self.common.snapshots.epoch() {
+            self.common.snapshots.preserve(self.shards.database, entry);
+        }
+    }
+
     /// The entry of `key`, whose value may be changed in place. Its deadline is changed by
     /// [`ExclusiveShard::set_deadline`] only.
     #[inline]
     pub fn find_mut(&mut self, key: &[u8], hash: KeyHash) -> Option<&mut Entry> {
+        let bucket = find(&self.table, key, hash)?;
         // SAFETY: the table is borrowed exclusively while the reference lives.
-        find(&self.table, key, hash).map(|bucket| unsafe { &mut bucket.as_mut().0 })
+        let entry = unsafe { &mut bucket.as_mut().0 };
+        self.preserve(entry);
+        Some(entry)
+    }
+
+    /// The entry in bucket `index` if a snapshot has yet to give it out.
+    pub(super) fn old_at(&mut self, index: usize) -> Option<&mut Entry> {
+        let epoch = self.common.snapshots.epoch();
+        at(&self.table, index).filter(|entry| entry.epoch() != epoch)?;
+        // SAFETY: there is an entry, and the table is borrowed exclusively while the reference lives.
+        Some(unsafe { &mut self.table.bucket(index).as_mut().0 })
+    }
+
+    /// The entry of `key` if a snapshot has yet to give it out.
+    pub(super) fn find_old(&mut self, key: &[u8], hash: KeyHash) -> Option<&mut Entry> {
+        let bucket = find(&self.table, key, hash)?;
+        // SAFETY: the table is borrowed exclusively while the reference lives.
+        let entry = unsafe { &mut bucket.as_mut().0 };
+        (entry.epoch() != self.common.snapshots.epoch()).then_some(entry)
     }
 
     /// Adds an entry whose key is not in the table.
-    pub fn insert(&mut self, entry: Entry, hash: KeyHash) {
+    pub fn insert(&mut self, mut entry: Entry, hash: KeyHash) {
+        entry.set_epoch(self.common.snapshots.epoch());
         if self.table.len() == self.table.capacity() {
             // A full table doubles. One that is worn out by removals keeps its size, with at least an eighth
             // of its length free until the next time.
@@ -421,14 +458,17 @@ impl ExclusiveShard<'_> {
     }
 
     /// Puts `entry` in the place of the one with the same key, which is returned, or adds it.
-    pub fn replace(&mut self, entry: Entry, hash: KeyHash) -> Option<Entry> {
+    pub fn replace(&mut self, mut entry: Entry, hash: KeyHash) -> Option<Entry> {
         let Some(bucket) = find(&self.table, entry.key(), hash) else {
             self.insert(entry, hash);
             return None;
         };
         let (new_deadline, new_fields) = (entry.deadline(), entry.field_deadline());
         // SAFETY: the bucket is of this table, which is borrowed exclusively and unchanged.
-        let old = std::mem::replace(unsafe { &mut bucket.as_mut().0 }, entry);
+        let place = unsafe { &mut bucket.as_mut().0 };
+        self.preserve(place);
+        entry.set_epoch(place.epoch());
+        let old = std::mem::replace(place, entry);
         self.deadline_changed(old.deadline(), new_deadline, hash);
         self.fields_changed(old.field_deadline(), new_fields, hash);
         Some(old)
@@ -436,6 +476,8 @@ impl ExclusiveShard<'_> {
 
     pub fn remove(&mut self, key: &[u8], hash: KeyHash) -> Option<Entry> {
         let bucket = find(&self.table, key, hash)?;
+        // SAFETY: the bucket is of this table, which is borrowed exclusively and unchanged.
+        self.preserve(unsafe { &mut bucket.as_mut().0 });
         let entry = self.take(bucket);
         self.shrink_if_sparse();
         Some(entry)
@@ -454,6 +496,7 @@ impl ExclusiveShard<'_> {
         let Some(bucket) = find(&self.table, key, hash) else { return false };
         // SAFETY: the bucket is of this table, which is borrowed exclusively and unchanged.
         let entry = unsafe { &mut bucket.as_mut().0 };
+        self.preserve(entry);
         let old = entry.deadline();
         entry.set_deadline(deadline_ms);
         self.deadline_changed(old, deadline_ms, hash);
@@ -501,6 +544,7 @@ impl ExclusiveShard<'_> {
         let bucket = find(&self.table, key, hash)?;
         // SAFETY: the bucket is of this table, which is borrowed exclusively and unchanged.
         let entry = unsafe { &mut bucket.as_mut().0 };
+        self.preserve(entry);
         let old = entry.field_deadline();
         if !is_expired(old, now_ms) {
             return Some(entry);
@@ -543,11 +587,12 @@ impl ExclusiveShard<'_> {
         if !self.side.unfinished.is_empty() {
             due = due.min(self.side.unfinished_ms);
         }
-        let before = self.due.get();
+        let place = &self.shards.due[self.side.index as usize];
+        let before = place.get();
         if due == before {
             return;
         }
-        self.due.0.store(due, Ordering::Relaxed);
+        place.0.store(due, Ordering::Relaxed);
         if due < before {
             self.common.expiry.wake_for(self.side.index as usize, due);
         }
@@ -598,11 +643,17 @@ impl ExclusiveShard<'_> {
                     continue;
                 }
                 if is_expired(deadline, now_ms) {
+                    if entry.epoch() != self.common.snapshots.epoch() {
+                        self.common.snapshots.forget(self.shards.database, entry);
+                    }
                     dead = Some((bucket, None));
                     break;
                 }
                 let mut next_field = fields;
                 if is_expired(fields, now_ms) {
+                    if entry.epoch() != self.common.snapshots.epoch() {
+                        self.common.snapshots.preserve(self.shards.database, entry);
+                    }
                     let removed = entry.remove_due_fields(now_ms, FIELDS_PER_LOOK);
                     next_field = entry.field_deadline();
                     self.side.timed_hashes -= next_field.is_none() as usize;
@@ -667,8 +718,11 @@ impl ExclusiveShard<'_> {
         }
     }
 
-    /// Removes everything and returns the old table, to be dropped where it disturbs nobody.
-    pub fn clear(&mut self) -> Table {
+    /// Removes everything. Returns the old table, to be dropped where it disturbs nobody, unless a snapshot wants it,
+    /// and the number of its keys.
+    pub fn clear(&mut self) -> (Option<Table>, usize) {
+        let common = self.common;
+        common.snapshots.close_open(self.shards.database, self);
         self.side.generation = self.side.generation.wrapping_add(1);
         self.side.wheel.clear();
         self.side.deadlines = 0;
@@ -676,7 +730,9 @@ impl ExclusiveShard<'_> {
         self.side.timed_hashes = 0;
         self.side.unfinished.clear();
         self.publish_due();
-        std::mem::replace(&mut *self.table, Table::new())
+        let old = std::mem::replace(&mut *self.table, Table::new());
+        let keys = old.len();
+        (common.snapshots.adopt(self.shards.database, old), keys)
     }
 
     fn moved(&mut self) {

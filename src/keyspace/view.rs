@@ -625,15 +625,19 @@ impl<'a> View<'a> {
     pub fn flush(&mut self, databases: Range<usize>) -> Garbage {
         let list: SmallVec<[usize; 16]> = databases.clone().collect();
         self.tell_flush(&list);
-        let mut tables = Vec::new();
+        let mut garbage = Garbage::default();
         let all = self.held.all_mut().iter_mut();
         for locked in all.filter(|locked| databases.contains(&(locked.place.0 as usize))) {
             match &mut locked.guard {
-                Guard::Exclusive(shard) => tables.push(shard.clear()),
+                Guard::Exclusive(shard) => {
+                    let (table, keys) = shard.clear();
+                    garbage.tables.extend(table);
+                    garbage.keys += keys;
+                }
                 Guard::Shared(_) => panic!("a flush needs exclusive locks"),
             }
         }
-        Garbage(tables)
+        garbage
     }
 
     /// Exchanges the contents of two locked databases.
@@ -652,6 +656,7 @@ impl<'a> View<'a> {
                 _ => panic!("swapping needs exclusive locks"),
             }
         }
+        self.keyspace.common.snapshots.swapped(databases.0, databases.1);
         self.tell_swap(databases.0, databases.1);
     }
 

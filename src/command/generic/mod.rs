@@ -60,7 +60,7 @@ pub fn free_entry(entry: Entry) {
 
 /// Frees what a flush took out: elsewhere, if that could take long.
 fn free_garbage(garbage: Garbage) {
-    let objects = garbage.len();
+    let objects = garbage.objects();
     if objects >= lazyfree::MANY_FROM_OBJECTS {
         lazyfree::drop_later(garbage, objects);
     }
