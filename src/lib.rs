@@ -24,6 +24,7 @@ pub mod config;
 pub mod keyspace;
 pub mod memory;
 pub mod observe;
+pub mod persist;
 pub mod rdb;
 pub mod resp;
 pub mod server;

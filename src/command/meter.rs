@@ -55,6 +55,21 @@ impl<'a> Meter<'a> {
         }
     }
 
+    /// For commands that are replayed: what it measures is shown to nobody.
+    pub fn idle(server: &'a Server, clock: &'a quanta::Clock, now_ms: i64) -> Meter<'a> {
+        Meter {
+            server,
+            counters: &server.counters.replay,
+            clock,
+            last_raw: 0,
+            track_latency: false,
+            latency_threshold_ms: 0,
+            notable_nanos: u64::MAX,
+            monitored: false,
+            now_ms,
+        }
+    }
+
     /// The clock's raw value when the last command ended.
     #[inline]
     pub fn last_raw(&self) -> u64 {

@@ -33,6 +33,10 @@ pub use entry::{Entry, Kind, Object, StringRef, Type, Value};
 pub use new_value::NewValue;
 pub use view::{Deadline, Footprint, View};
 
+/// A log is replayed in a time so far before this one that no deadline has passed. A multiple of all that clocks of
+/// access records count in, milliseconds (see [`access`]).
+pub const REPLAY_SHIFT_MS: i64 = 60_000 << 32;
+
 use effects::Effects;
 use hash::{KeyHash, KeyHasher};
 use shard::{Common, Counts, Shards, Table};

@@ -301,6 +301,11 @@ impl Read for Guard<'_> {
 }
 
 impl<'a> View<'a> {
+    /// What the clock shows, Unix milliseconds: when the command happens, unless it is replayed.
+    pub fn clock_ms(&self) -> i64 {
+        if self.now_ms < 0 { self.now_ms + super::REPLAY_SHIFT_MS } else { self.now_ms }
+    }
+
     pub fn keyspace(&self) -> &'a Keyspace {
         self.keyspace
     }

@@ -134,7 +134,7 @@ fn restore(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let deadline_ms = match ttl_ms {
         0 => None,
         deadline_ms if options.is_absolute => Some(deadline_ms),
-        ttl_ms => Some(now_ms.saturating_add(ttl_ms)),
+        ttl_ms => Some(call.keys.clock_ms().saturating_add(ttl_ms)),
     };
     let access = options.access(now_ms);
     let entry = value.store(|value| Entry::new(key, value, deadline_ms, access));

@@ -30,7 +30,7 @@ pub const EXPIRE: Command = Command {
     summary: "Lets a key expire after a number of seconds.",
     since: "1.0.0",
     args: &[Arg::key("key", 0), Arg::integer("seconds"), OPTION],
-    handler: Some(|call| set_deadline(call, 1000, call.keys.now_ms)),
+    handler: Some(|call| set_deadline(call, 1000, call.keys.clock_ms())),
     ..SETTER
 };
 
@@ -39,7 +39,7 @@ pub const PEXPIRE: Command = Command {
     summary: "Lets a key expire after a number of milliseconds.",
     since: "2.6.0",
     args: &[Arg::key("key", 0), Arg::integer("milliseconds"), OPTION],
-    handler: Some(|call| set_deadline(call, 1, call.keys.now_ms)),
+    handler: Some(|call| set_deadline(call, 1, call.keys.clock_ms())),
     ..SETTER
 };
 

@@ -31,7 +31,7 @@ pub const HEXPIRE: Command = Command {
     name: "hexpire",
     summary: "Lets fields of a hash expire after a number of seconds.",
     args: &[Arg::key("key", 0), Arg::integer("seconds"), CONDITION, FIELDS],
-    handler: Some(|call| set_deadlines(call, 1000, call.keys.now_ms)),
+    handler: Some(|call| set_deadlines(call, 1000, call.keys.clock_ms())),
     ..SETTER
 };
 
@@ -39,7 +39,7 @@ pub const HPEXPIRE: Command = Command {
     name: "hpexpire",
     summary: "Lets fields of a hash expire after a number of milliseconds.",
     args: &[Arg::key("key", 0), Arg::integer("milliseconds"), CONDITION, FIELDS],
-    handler: Some(|call| set_deadlines(call, 1, call.keys.now_ms)),
+    handler: Some(|call| set_deadlines(call, 1, call.keys.clock_ms())),
     ..SETTER
 };
 

@@ -114,7 +114,7 @@ fn hgetex(call: &mut Call<'_, '_>) -> Result<(), Error> {
     check_type(call.keys, key)?;
     let now_ms = call.keys.now_ms;
     let change = if let Some(option) = TimeOption::skip(&mut call.args) {
-        Change::Expire(option.deadline_ms(call.args.take()?, now_ms, call.entry.spec.name)?)
+        Change::Expire(option.deadline_ms(call.args.take()?, call.keys.clock_ms(), call.entry.spec.name)?)
     } else if call.args.skip_word("PERSIST") {
         Change::Persist
     } else {

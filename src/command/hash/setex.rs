@@ -110,7 +110,7 @@ fn count(args: &mut Args<'_>, full_name: &str) -> Result<(), Error> {
 fn hsetex(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let key = call.args.take()?;
     let now_ms = call.keys.now_ms;
-    let (condition, expiry) = options(&mut call.args, now_ms, call.entry.spec.name)?;
+    let (condition, expiry) = options(&mut call.args, call.keys.clock_ms(), call.entry.spec.name)?;
     count(&mut call.args, &call.entry.full_name)?;
     check_type(call.keys, key)?;
     let (limits, pairs) = (Limits::of(call.server), pairs(call.args));

@@ -98,7 +98,7 @@ fn xadd(call: &mut Call<'_, '_>) -> Result<(), Error> {
     if numbering == Numbering::Given(Id::MIN) {
         return Err(ZERO_ID);
     }
-    let (limits, now_ms) = (block_limits(call.server), call.keys.now_ms);
+    let (limits, now_ms) = (block_limits(call.server), call.keys.clock_ms());
     let first = call.args.position();
     let added = match call.keys.update(key) {
         Some(entry) => append(stream_mut(entry)?, numbering, call.args, limits, now_ms, options.trimming),

@@ -95,7 +95,7 @@ impl Claim {
 
 fn xclaim(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let (key, name, consumer_name) = (call.args.take()?, call.args.take()?, call.args.take()?);
-    let now_ms = call.keys.now_ms;
+    let now_ms = call.keys.clock_ms();
     call.keys.probe(key);
     let (entries, group) = find_group(find_mut(call.keys, key)?, key, name)?;
     let (claim, ids) = Claim::parse(&mut call.args, now_ms)?;
@@ -254,7 +254,7 @@ fn xautoclaim(call: &mut Call<'_, '_>) -> Result<(), Error> {
             return Err(Error::Syntax);
         }
     }
-    let now_ms = call.keys.now_ms;
+    let now_ms = call.keys.clock_ms();
     call.keys.probe(key);
     let (entries, group) = find_group(find_mut(call.keys, key)?, key, name)?;
     if count > ADDRESSABLE_COUNT {

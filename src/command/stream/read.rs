@@ -372,7 +372,7 @@ fn serve_consumer(
     reader: Reader<'_>,
     count: usize,
 ) -> Result<bool, Error> {
-    let now_ms = keys.now_ms;
+    let now_ms = keys.clock_ms();
     let Some(stream) = keys.update(key).map(stream_mut).transpose()? else { return Ok(false) };
     let Some(group) = stream.groups.get_mut(reader.group) else { return Ok(false) };
     let (consumer, is_new) = group.find_or_create_consumer(reader.consumer, now_ms);

@@ -91,14 +91,14 @@ fn getex(call: &mut Call<'_, '_>) -> Result<(), Error> {
             return Err(Error::Syntax);
         }
     }
-    let now_ms = call.keys.now_ms;
+    let (now_ms, clock_ms) = (call.keys.now_ms, call.keys.clock_ms());
     let Some(entry) = call.keys.get(key) else {
         call.out.null();
         return Ok(());
     };
     let value = string(entry)?;
     let had_deadline = entry.deadline().is_some();
-    let deadline = time.map(|time| time.deadline_ms(now_ms, call.entry.spec.name)).transpose()?;
+    let deadline = time.map(|time| time.deadline_ms(clock_ms, call.entry.spec.name)).transpose()?;
     reply_string(call.out, value);
     match (deadline, time) {
         (Some(deadline), Some(Time { form: TimeForm::ExAt | TimeForm::PxAt, .. })) if deadline <= now_ms => {

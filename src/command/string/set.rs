@@ -193,7 +193,7 @@ fn set(call: &mut Call<'_, '_>) -> Result<(), Error> {
     }
     let options = SetOptions::parse(&mut call.args)?;
     let deadline = match options.time {
-        Some(time) => Deadline::At(time.deadline_ms(call.keys.now_ms, call.entry.spec.name)?),
+        Some(time) => Deadline::At(time.deadline_ms(call.keys.clock_ms(), call.entry.spec.name)?),
         None if options.keep_ttl => Deadline::Keep,
         None => Deadline::Clear,
     };
@@ -285,7 +285,7 @@ fn psetex(call: &mut Call<'_, '_>) -> Result<(), Error> {
 fn set_for(call: &mut Call<'_, '_>, form: TimeForm) -> Result<(), Error> {
     let key = call.args.take()?;
     let time = Time { form, text: call.args.take()? };
-    let deadline = time.deadline_ms(call.keys.now_ms, call.entry.spec.name)?;
+    let deadline = time.deadline_ms(call.keys.clock_ms(), call.entry.spec.name)?;
     let value = next_value(&mut call.args)?;
     store(call, key, value, Deadline::At(deadline));
     propagate_until(call, key, call.args.request().get(3), deadline);

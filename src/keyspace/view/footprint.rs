@@ -56,6 +56,15 @@ impl Footprint {
         self.used = Some(self.used.map_or(mode, |other| other.max(mode)));
     }
 
+    /// The same shards, all of them to be locked exclusively.
+    pub fn exclusively(mut self) -> Footprint {
+        let shards = self.shards.iter().map(|shard| shard.place());
+        self.shards = shards.map(|(db, shard)| Wanted::new(db as usize, shard, Mode::Exclusive)).collect();
+        self.databases.iter_mut().for_each(|(_, mode)| *mode = Mode::Exclusive);
+        self.used = self.used.map(|_| Mode::Exclusive);
+        self
+    }
+
     /// All shards, in the global order, each once.
     fn wanted(&self, keyspace: &Keyspace) -> SmallVec<[Wanted; 16]> {
         let mut wanted = self.shards.clone();
