@@ -5,6 +5,8 @@
 //! ```text
 //! server    listeners, workers, connections, shutdown
 //!   │
+//! persist   data on disk: snapshots, loading
+//!   │
 //! command   the command table, dispatch, the handlers by group
 //!   │
 //! state     what all connections share: the server's parts, sessions, the client table, statistics

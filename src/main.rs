@@ -4,6 +4,7 @@ use nuthatch::command::table;
 use nuthatch::config::Config;
 use nuthatch::config::cli::{self, Invocation};
 use nuthatch::config::file::ConfigError;
+use nuthatch::persist::tools;
 use nuthatch::state::apply::log_level;
 use nuthatch::{observe, server};
 
@@ -22,6 +23,9 @@ fn main() {
     let mut args = std::env::args_os();
     let program = args.next().unwrap_or_default().to_string_lossy().into_owned();
     let args: Vec<_> = args.collect();
+    if let Some(code) = tools::run(&program, &args) {
+        std::process::exit(code);
+    }
     // SAFETY: there is no other thread yet, and the arguments have just been read, once and for all.
     unsafe { observe::title::claim() };
     let code = match cli::parse(args) {

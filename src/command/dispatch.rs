@@ -19,6 +19,7 @@ use crate::resp::reply::{Proto, Reply};
 use crate::resp::scan::Request;
 use crate::state::counters::WorkerTotals;
 use crate::state::pause::Paused;
+use crate::state::persistence::obstacle;
 use crate::state::session::{Next, ReplyMode};
 use crate::state::tracking::Modes;
 use crate::state::waiters::{self, Postponed};
@@ -197,7 +198,7 @@ impl<'a> Dispatcher<'a> {
         }
         self.call(session, out, request, entry, keys, following);
         if self.view.as_ref().is_some_and(View::has_interest) {
-            self.conclude(request);
+            self.conclude(session, request);
         }
         if following == Following::Anything
             || !self.postponed.is_empty()
@@ -261,8 +262,32 @@ impl<'a> Dispatcher<'a> {
                 return Err(Error::Oom);
             }
         }
+        let obstacles = self.server.persistence.obstacles();
+        if obstacles != 0 {
+            self.obstacle_gate(obstacles, entry, flags)?;
+        }
         if session.is_subscriber || session.is_monitor {
             return listener_gate(session, entry);
+        }
+        Ok(())
+    }
+
+    /// What may not be done while data is loaded, or while what is written could not be saved.
+    #[cold]
+    fn obstacle_gate(&self, obstacles: u8, entry: &Entry, flags: Flags) -> Result<(), Error> {
+        // Whoever watches a server by PING is to learn of it, too.
+        if obstacles & obstacle::SNAPSHOT_FAILED != 0
+            && (flags.intersects(Flags::WRITES) || entry.spec.name == "ping")
+        {
+            return Err(Error::SnapshotFailed);
+        }
+        if obstacles & obstacle::LOG_FAILED != 0
+            && (flags.intersects(Flags::WRITES) || entry.spec.name == "ping")
+        {
+            return Err(Error::LogFailed(self.server.append_only.error()));
+        }
+        if obstacles & obstacle::LOADING != 0 && !entry.spec.flags.contains(Flags::LOADING) {
+            return Err(Error::Loading);
         }
         Ok(())
     }
@@ -325,10 +350,10 @@ impl<'a> Dispatcher<'a> {
     }
 
     /// The command is over: logs it, and tells those whom it concerns.
-    fn conclude(&mut self, request: Request<'_>) {
+    fn conclude(&mut self, session: &mut Session, request: Request<'_>) {
         let Some(view) = &self.view else { return };
-        if view.is_logged() {
-            view.log_command(|| request.encoded(), request.len(), request.iter());
+        if view.is_logged() && view.log_command(|| request.encoded(), request.len(), request.iter()) {
+            session.log_position = self.server.keyspace.effects().log().end();
         }
         if !view.is_unobserved() {
             self.serve_waiters();

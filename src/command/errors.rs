@@ -93,6 +93,10 @@ pub enum Error {
     NoProto,
     Oom,
     Loading,
+    /// The last snapshot could not be saved.
+    SnapshotFailed,
+    /// The log cannot be written, for this reason.
+    LogFailed(String),
     OutOfRangePositive,
     TimeoutNotInteger,
     TimeoutNegative,
@@ -247,7 +251,16 @@ impl fmt::Display for Error {
             }
             Error::NoProto => "NOPROTO unsupported protocol version",
             Error::Oom => "OOM command not allowed when used memory > 'maxmemory'.",
-            Error::Loading => "LOADING Nuthatch is loading the dataset in memory",
+            Error::Loading => "LOADING Redis is loading the dataset in memory",
+            Error::SnapshotFailed => {
+                "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. \
+                 Commands that may modify the data set are disabled, because this instance is configured to report \
+                 errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check \
+                 the Redis logs for details about the RDB error."
+            }
+            Error::LogFailed(reason) => {
+                return write!(f, "MISCONF Errors writing to the AOF file: {reason}");
+            }
             Error::OutOfRangePositive => "ERR value is out of range, must be positive",
             Error::TimeoutNotInteger => "ERR timeout is not an integer or out of range",
             Error::TimeoutOutOfRange => "ERR timeout is out of range",

@@ -198,15 +198,15 @@ list_max_ziplist_entries: obsolete() = "", NoEffect("list-max-listpack-size repl
 list_max_ziplist_value: obsolete() = "", NoEffect("list-max-listpack-size replaces it"), "Longest element of a compact list.";
 
 ["snapshots"]
-save: save_points() = "3600 1 300 100 60 10000", PERSISTENCE, "After how many seconds with how many changes a snapshot is saved.";
+save: save_points() = "3600 1 300 100 60 10000", Active, "After how many seconds with how many changes a snapshot is saved.";
 dir: directory() = "" + PROTECTED + DENY_LOADING, Active, "Working directory: data files and relative paths are in it.";
-dbfilename: text(snapshot_file) = "dump.rdb" + PROTECTED, PERSISTENCE, "Name of the snapshot.";
+dbfilename: text(snapshot_file) = "dump.rdb" + PROTECTED, Active, "Name of the snapshot.";
 rdbcompression: bool() = "yes", Active, "Compress strings in serialized values and snapshots.";
-rdbchecksum: bool() = "yes" + IMMUTABLE, PERSISTENCE, "Write and check the checksum of snapshots.";
-stop_writes_on_bgsave_error: bool() = "yes", PERSISTENCE, "Refuse writes when a snapshot could not be saved.";
+rdbchecksum: bool() = "yes" + IMMUTABLE, Active, "Write and check the checksum of snapshots.";
+stop_writes_on_bgsave_error: bool() = "yes", Active, "Refuse writes when a snapshot could not be saved.";
 rdb_del_sync_files: bool() = "no", PERSISTENCE, "Delete snapshots that were only needed for replicas.";
-rdb_save_incremental_fsync: bool() = "yes", PERSISTENCE, "Force a growing snapshot to disk in steps.";
-rdb_key_save_delay: int(MIN_I32, I32) = "0" + HIDDEN, TESTING, "Microseconds of delay for each key saved.";
+rdb_save_incremental_fsync: bool() = "yes", Active, "Force a growing snapshot to disk in steps.";
+rdb_key_save_delay: int(MIN_I32, I32) = "0" + HIDDEN, Active, "Microseconds of delay for each key saved.";
 key_load_delay: int(MIN_I32, I32) = "0" + HIDDEN, TESTING, "Microseconds of delay for each key loaded.";
 loading_process_events_interval_bytes: uint(1024, I32) = "524288" + HIDDEN, TESTING, "Bytes loaded between two looks at the clients.";
 

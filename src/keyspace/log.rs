@@ -128,6 +128,8 @@ pub struct Log {
     secured: AtomicU64,
     /// How many bytes at most may be unsecured when a client is answered.
     limit: AtomicU64,
+    /// The stream cannot be secured at the moment: only those wait who have appended to it.
+    is_stuck: AtomicBool,
     /// The reader is woken by whoever waits, not by what is appended.
     wakes_late: AtomicBool,
     sleepers: Mutex<Vec<(u64, Waker)>>,
@@ -143,6 +145,7 @@ impl Default for Log {
             end: AtomicU64::new(0),
             secured: AtomicU64::new(0),
             limit: AtomicU64::new(NO_LIMIT),
+            is_stuck: AtomicBool::new(false),
             wakes_late: AtomicBool::new(false),
             sleepers: Mutex::default(),
             reader: OnceLock::new(),
@@ -336,14 +339,34 @@ impl Log {
         woken.into_iter().for_each(Waker::wake);
     }
 
-    /// The position that has to be secured before a client is answered now; `None` if it is.
+    /// States whether the stream cannot be secured at the moment. Then reading goes on: only those wait who have
+    /// appended something themselves.
+    pub fn set_stuck(&self, is_stuck: bool) {
+        self.is_stuck.store(is_stuck, Ordering::Relaxed);
+    }
+
+    /// Bytes that are not taken yet.
+    pub fn pending_bytes(&self) -> u64 {
+        self.inner.lock().chunk.bytes.len() as u64
+    }
+
+    /// Whether even reading has to wait for those who wait.
+    pub fn holds_all(&self) -> bool {
+        self.limit.load(Ordering::Relaxed) == 0
+    }
+
+    /// The position that has to be secured before a client is answered now; `None` if it is. `own` is the position
+    /// behind what the client itself has appended last.
     #[inline]
-    pub fn hold(&self) -> Option<u64> {
+    pub fn hold(&self, own: u64) -> Option<u64> {
         let limit = self.limit.load(Ordering::Relaxed);
         if limit == NO_LIMIT {
             return None;
         }
-        let wanted = self.end().saturating_sub(limit);
+        let mut wanted = self.end().saturating_sub(limit);
+        if self.is_stuck.load(Ordering::Relaxed) {
+            wanted = wanted.min(own);
+        }
         (wanted > self.secured()).then_some(wanted)
     }
 
@@ -471,11 +494,11 @@ mod tests {
         let log = Log::default();
         log.open();
         append(&log, 0, "SET a 1");
-        assert_eq!(log.hold(), None);
+        assert_eq!(log.hold(0), None);
         log.set_hold(Some(Hold::Behind));
-        assert_eq!(log.hold(), None);
+        assert_eq!(log.hold(0), None);
         log.set_hold(Some(Hold::All));
-        let wanted = log.hold().unwrap();
+        let wanted = log.hold(0).unwrap();
         let mut cx = Context::from_waker(Waker::noop());
         assert!(log.poll_secured(&mut cx, wanted).is_pending());
         assert_eq!(log.sleepers(), 1);
@@ -484,7 +507,7 @@ mod tests {
         log.secure(wanted);
         assert_eq!(log.sleepers(), 0);
         assert!(log.poll_secured(&mut cx, wanted).is_ready());
-        assert_eq!(log.hold(), None);
+        assert_eq!(log.hold(0), None);
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! (database, shard). From the inside out: [`entry`] is one key with its value, [`shard`] a lock with its
 //! table and wheel, [`Keyspace`] all shards of all databases, [`view`] what a running command may touch,
 //! [`scan`] and [`expire`] the two walks that take one shard at a time, [`effects`] the place where others learn
-//! what happened to keys, [`log`] the stream of changes as commands, [`snapshot`] everything as it was at one instant.
+//! what happened to keys, [`log`] the stream of changes as commands, [`snapshot`] everything as it was at one instant,
+//! [`fill`] takes what comes from a file.
 //!
 //! Lock order: the [`barrier`] (for whoever locks more than one shard), shards by (database, shard), inside only what
 //! [`effects`] are told to. Whoever holds one shard without having passed the barrier never waits for another. `gate`
@@ -17,6 +18,7 @@ pub mod effects;
 pub mod entry;
 pub mod expire;
 pub mod fields;
+pub mod fill;
 mod gate;
 pub mod hash;
 pub mod log;

@@ -438,6 +438,13 @@ impl ExclusiveShard<'_> {
         (entry.epoch() != self.common.snapshots.epoch()).then_some(entry)
     }
 
+    /// Makes room for so many entries.
+    pub(super) fn reserve(&mut self, entries: usize) {
+        if entries > self.table.capacity() {
+            self.rebuild(entries);
+        }
+    }
+
     /// Adds an entry whose key is not in the table.
     pub fn insert(&mut self, mut entry: Entry, hash: KeyHash) {
         entry.set_epoch(self.common.snapshots.epoch());

@@ -8,7 +8,8 @@
 //! Readers trust nothing: every length is checked against what is there, memory is allocated only for bytes
 //! that have arrived (or that compressed ones stand for), and each blob is walked from one end to the other. What does not fit is a [`Corrupt`]
 //! with its offset. Knows nothing of keys, commands, or how a value is kept: a [`value::Sink`] builds it. What is wrong is
-//! said in the words of Redis's log where it has some, because tests look for them.
+//! said in the words of Redis's log where it has some, because tests look for them. [`skip`] finds where a value ends
+//! without a look at what is in it.
 //!
 //! Source of the format: Redis's `rdb.h` and `rdb.c`, `ziplist.c`, `zipmap.c`, `intset.c`, `listpack.c`.
 
@@ -17,6 +18,7 @@ pub mod listpack;
 pub mod lzf;
 pub mod payload;
 pub mod read;
+pub mod skip;
 pub mod source;
 pub mod stream;
 pub mod value;

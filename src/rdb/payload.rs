@@ -13,7 +13,8 @@ pub const MAX_VERSION: u16 = 12;
 const VERSION_BYTES: usize = 2;
 const CHECKSUM_BYTES: usize = 8;
 
-static CHECKSUM: Crc<u64, Table<16>> = Crc::<u64, Table<16>>::new(&CRC_64_REDIS);
+/// The checksum of envelopes and files.
+pub static CHECKSUM: Crc<u64, Table<16>> = Crc::<u64, Table<16>>::new(&CRC_64_REDIS);
 
 /// Closes the envelope.
 pub fn seal(mut payload: Vec<u8>, version: u16) -> Vec<u8> {

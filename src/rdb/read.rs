@@ -5,7 +5,7 @@
 //! endian), or compressed by LZF.
 
 use super::lzf;
-use super::source::{Corrupt, Source};
+use super::source::{Corrupt, Slice, Source};
 
 pub const LENGTH_6: u8 = 0;
 pub const LENGTH_14: u8 = 1;
@@ -79,6 +79,41 @@ fn string_up_to(source: &mut impl Source, limit: u64) -> Result<Vec<u8>, Corrupt
             lzf::decompress(&packed, len).ok_or_else(|| source.corrupt("broken compression"))
         }
         Length::Special(_) => Err(source.corrupt("unknown form of a string")),
+    }
+}
+
+/// As [`value`], without copying what stands there as it is.
+#[inline]
+pub fn value_in<'a>(source: &mut Slice<'a>) -> Result<Text<'a>, Corrupt> {
+    let before = source.clone();
+    match length_or_special(source)? {
+        Length::Plain(length) => source.part(length).map(Text::Plain),
+        Length::Special(SPECIAL_INT_8) => Ok(Text::Int(i8::from_le_bytes(source.array()?).into())),
+        Length::Special(SPECIAL_INT_16) => Ok(Text::Int(i16::from_le_bytes(source.array()?).into())),
+        Length::Special(SPECIAL_INT_32) => Ok(Text::Int(i32::from_le_bytes(source.array()?))),
+        Length::Special(_) => {
+            *source = before;
+            value(source).map(Text::Unpacked)
+        }
+    }
+}
+
+/// A string as it stands somewhere.
+pub enum Text<'a> {
+    Plain(&'a [u8]),
+    Int(i32),
+    Unpacked(Vec<u8>),
+}
+
+impl Text<'_> {
+    /// Calls `f` with the bytes that a client sees.
+    #[inline]
+    pub fn with<R>(&self, f: impl FnOnce(&[u8]) -> R) -> R {
+        match self {
+            Text::Plain(bytes) => f(bytes),
+            Text::Int(n) => f(itoa::Buffer::new().format(*n).as_bytes()),
+            Text::Unpacked(bytes) => f(bytes),
+        }
     }
 }
 

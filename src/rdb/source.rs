@@ -5,6 +5,9 @@ use std::fmt;
 /// What is allocated before the bytes that shall fill it have been seen.
 const CHUNK_BYTES: usize = 1 << 20;
 
+/// What is wrong where there is no more, though there should be.
+pub const TOO_SHORT: &str = "the data ends too early";
+
 /// Bytes that are not what they should be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Corrupt {
@@ -50,6 +53,14 @@ pub trait Source {
         Ok(self.array::<1>()?[0])
     }
 
+    /// Passes the next `len` bytes.
+    fn pass(&mut self, len: u64) -> Result<(), Corrupt>
+    where
+        Self: Sized,
+    {
+        self.bytes(len).map(drop)
+    }
+
     /// The next `len` bytes. Memory grows with what arrives, whatever `len` says.
     fn bytes(&mut self, len: u64) -> Result<Vec<u8>, Corrupt>
     where
@@ -68,6 +79,7 @@ pub trait Source {
 }
 
 /// Bytes in memory.
+#[derive(Clone)]
 pub struct Slice<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -78,19 +90,29 @@ impl<'a> Slice<'a> {
         Slice { bytes, at: 0 }
     }
 
+    /// From this offset on.
+    pub fn from(bytes: &'a [u8], at: usize) -> Slice<'a> {
+        Slice { bytes, at }
+    }
+
     pub fn is_done(&self) -> bool {
         self.at == self.bytes.len()
+    }
+
+    /// The next `len` bytes in place.
+    #[inline]
+    pub fn part(&mut self, len: u64) -> Result<&'a [u8], Corrupt> {
+        let left = &self.bytes[self.at..];
+        let part =
+            usize::try_from(len).ok().and_then(|len| left.get(..len)).ok_or(self.corrupt(TOO_SHORT))?;
+        self.at += part.len();
+        Ok(part)
     }
 }
 
 impl Source for Slice<'_> {
     fn fill(&mut self, out: &mut [u8]) -> Result<(), Corrupt> {
-        let left = &self.bytes[self.at..];
-        let Some(bytes) = left.get(..out.len()) else {
-            return Err(self.corrupt("the data ends too early"));
-        };
-        out.copy_from_slice(bytes);
-        self.at += out.len();
+        out.copy_from_slice(self.part(out.len() as u64)?);
         Ok(())
     }
 
@@ -98,12 +120,19 @@ impl Source for Slice<'_> {
         self.at as u64
     }
 
+    #[inline]
+    fn byte(&mut self) -> Result<u8, Corrupt> {
+        let byte = *self.bytes.get(self.at).ok_or(self.corrupt(TOO_SHORT))?;
+        self.at += 1;
+        Ok(byte)
+    }
+
+    #[inline]
+    fn pass(&mut self, len: u64) -> Result<(), Corrupt> {
+        self.part(len).map(drop)
+    }
+
     fn bytes(&mut self, len: u64) -> Result<Vec<u8>, Corrupt> {
-        let left = &self.bytes[self.at..];
-        let Some(bytes) = usize::try_from(len).ok().and_then(|len| left.get(..len)) else {
-            return Err(self.corrupt("the data ends too early"));
-        };
-        self.at += bytes.len();
-        Ok(bytes.to_vec())
+        self.part(len).map(<[u8]>::to_vec)
     }
 }

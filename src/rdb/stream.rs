@@ -113,38 +113,73 @@ fn read_time(source: &mut impl Source) -> Result<i64, Corrupt> {
     millis(source).map(|time| time.max(0))
 }
 
-/// Writes a stream in the second encoding, the newest that Redis 7.0 reads.
-pub fn write(writer: &mut Writer<impl Output>, stream: &Stream) {
-    writer.length(stream.entries.blocks().count() as u64);
-    for block in stream.entries.blocks() {
+/// What has the position of a stream's first group, behind all blocks; the next ones follow.
+const GROUPS_FROM: u64 = 1 << 32;
+
+/// Writes a part of a stream, in the second encoding, the newest that Redis 7.0 reads: from its beginning (0) or from
+/// what the part before returned, and until about `budget` bytes are written. Groups are not divided.
+pub fn write_part(
+    writer: &mut Writer<impl Output>,
+    stream: &Stream,
+    from: u64,
+    mut budget: usize,
+) -> Option<u64> {
+    let blocks = stream.entries.block_count() as u64;
+    if from == 0 {
+        writer.length(blocks);
+    }
+    let mut at = from;
+    while at < blocks {
+        let block = stream.entries.block(at as usize)?;
         writer.string(&block.first().to_bytes());
         writer.string(&listpack::from_items(block.bytes(), block.items()));
-    }
-    let marks = stream.entries.marks();
-    writer.length(marks.length);
-    for id in [marks.last_id, marks.first_id, marks.max_deleted_id] {
-        write_id(writer, id);
-    }
-    writer.length(marks.added);
-    writer.length(stream.groups.len() as u64);
-    for (name, group) in stream.groups.iter() {
-        writer.string(name);
-        write_id(writer, group.last_id);
-        writer.length(group.entries_read.unwrap_or(UNKNOWN));
-        writer.length(group.pending().len() as u64);
-        for (id, pending) in group.pending() {
-            writer.out.put(&id.to_bytes());
-            writer.millis(pending.delivered_ms);
-            writer.length(pending.deliveries);
+        at += 1;
+        budget = budget.saturating_sub(block.bytes().len());
+        if budget == 0 && at < blocks {
+            return Some(at);
         }
-        writer.length(group.consumers().len() as u64);
-        for consumer in group.consumers() {
-            writer.string(consumer.name());
-            writer.millis(consumer.seen_ms);
-            writer.length(consumer.pending().len() as u64);
-            for id in consumer.pending() {
-                writer.out.put(&id.to_bytes());
-            }
+    }
+    if at < GROUPS_FROM {
+        let marks = stream.entries.marks();
+        writer.length(marks.length);
+        for id in [marks.last_id, marks.first_id, marks.max_deleted_id] {
+            write_id(writer, id);
+        }
+        writer.length(marks.added);
+        writer.length(stream.groups.len() as u64);
+        at = GROUPS_FROM;
+    }
+    let end = GROUPS_FROM + stream.groups.len() as u64;
+    for (name, group) in stream.groups.iter().skip((at - GROUPS_FROM) as usize) {
+        if budget == 0 {
+            return Some(at);
+        }
+        write_group(writer, name, group);
+        at += 1;
+        let pending_bytes = size_of::<Id>() + size_of::<i64>();
+        budget = budget.saturating_sub(group.pending().len() * pending_bytes);
+    }
+    debug_assert_eq!(at, end);
+    None
+}
+
+fn write_group(writer: &mut Writer<impl Output>, name: &[u8], group: &Group) {
+    writer.string(name);
+    write_id(writer, group.last_id);
+    writer.length(group.entries_read.unwrap_or(UNKNOWN));
+    writer.length(group.pending().len() as u64);
+    for (id, pending) in group.pending() {
+        writer.out.put(&id.to_bytes());
+        writer.millis(pending.delivered_ms);
+        writer.length(pending.deliveries);
+    }
+    writer.length(group.consumers().len() as u64);
+    for consumer in group.consumers() {
+        writer.string(consumer.name());
+        writer.millis(consumer.seen_ms);
+        writer.length(consumer.pending().len() as u64);
+        for id in consumer.pending() {
+            writer.out.put(&id.to_bytes());
         }
     }
 }

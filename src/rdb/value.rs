@@ -168,11 +168,13 @@ pub fn read(kind: u8, source: &mut impl Source, sink: &mut impl Sink) -> Result<
                 })
             })?
         }
-        _ => return Err(source.corrupt("Unknown RDB encoding type")),
+        _ => return Err(source.corrupt(UNKNOWN_KIND)),
     };
     Ok(count > 0)
 }
 
+/// What is wrong with a kind that is none.
+pub const UNKNOWN_KIND: &str = "Unknown RDB encoding type";
 /// What is wrong with a value in which an element is there twice.
 pub const TWICE: &str = "integrity check failed: table or listpack with dup elements";
 const BAD_DEADLINE: &str = "invalid expireAt time";

@@ -22,6 +22,12 @@ impl Output for Vec<u8> {
     }
 }
 
+impl<O: Output> Output for &mut O {
+    fn put(&mut self, bytes: &[u8]) {
+        (**self).put(bytes);
+    }
+}
+
 /// Writes what values are made of.
 pub struct Writer<O> {
     pub out: O,
@@ -56,6 +62,14 @@ impl<O: Output> Writer<O> {
         {
             return self.integer(n);
         }
+        if !self.compressed(text) {
+            self.length(text.len() as u64);
+            self.out.put(text);
+        }
+    }
+
+    /// A compressed string, if that is wanted and makes it smaller; otherwise nothing, and false.
+    pub fn compressed(&mut self, text: &[u8]) -> bool {
         if self.compress
             && text.len() >= COMPRESS_FROM_BYTES
             && let Some(packed) = lzf::compress(text)
@@ -63,10 +77,10 @@ impl<O: Output> Writer<O> {
             self.byte(SPECIAL << 6 | SPECIAL_LZF);
             self.length(packed.len() as u64);
             self.length(text.len() as u64);
-            return self.out.put(&packed);
+            self.out.put(&packed);
+            return true;
         }
-        self.length(text.len() as u64);
-        self.out.put(text);
+        false
     }
 
     fn integer(&mut self, n: i32) {

@@ -3,6 +3,7 @@
 use super::housekeeping::Housekeeping;
 use crate::keyspace::unix_ms;
 use crate::memory;
+use crate::persist;
 use crate::state::Server;
 use crate::state::counters::Totals;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ pub async fn run(server: Arc<Server>) {
         memory::note_peak(now_ms / 1000);
         if !server.switches.cron_paused.load(Relaxed) {
             housekeeping.turn(&server, turns_per_second as usize, now_ms);
+            persist::engine::turn(&server);
         }
         rates.sample(&server, started);
         let totals = &server.counters.housekeeping;

@@ -26,8 +26,11 @@ use crate::memory;
 use crate::observe::latency::LatencyMonitor;
 use crate::observe::log::Log;
 use crate::observe::slowlog::Slowlog;
+use crate::persist;
 use crate::state::counters::Counters;
 use crate::state::events::KeyspaceEvents;
+use crate::state::pause::Paused;
+use crate::state::persistence::Persistence;
 use crate::state::pubsub::PubSub;
 use crate::state::shutdown::{self, Shutdown};
 use crate::state::tracking::Tracking;
@@ -80,6 +83,8 @@ pub fn build(config: Config, config_file: Option<PathBuf>, log: Log, program: St
         shutdown: Shutdown::default(),
         listening: Default::default(),
         switches: Default::default(),
+        append_only: Default::default(),
+        persistence: Persistence::new(unix_ms() / 1000),
         run_id: random_id(),
         replication_id: random_id().into(),
         started: Instant::now(),
@@ -108,6 +113,8 @@ pub fn run(config: Config, config_file: Option<PathBuf>, log: Log, program: Stri
 async fn serve(config: Config, config_file: Option<PathBuf>, log: Log, program: String) -> i32 {
     let server = Arc::new(build(config, config_file, log, program));
     server.apply_settings();
+    persist::engine::install(&server);
+    let log = persist::aof::install(&server);
     let listeners = match listener::open(&server.config) {
         Ok(listeners) if listeners.is_empty() => {
             tracing::error!("Configured to not listen anywhere, exiting.");
@@ -155,12 +162,28 @@ async fn serve(config: Config, config_file: Option<PathBuf>, log: Log, program: 
     server.show_title();
     addresses.clear();
     memory::mark_startup();
+    // Whoever connects while data is loaded is told so.
+    server.persistence.begin_loading(0, unix_ms() / 1000);
     let accepting = tokio::spawn(listener::serve_all(server.clone(), senders.clone(), listeners));
     let cron = tokio::spawn(cron::run(server.clone()));
     // Test suites and supervisors wait for these two lines, which are Redis's.
     tracing::warn!("Server initialized");
+    let loading = {
+        let server = server.clone();
+        tokio::task::spawn_blocking(move || persist::start::load_data(&server, &log))
+    };
+    let shutdown = until_shutdown(&server);
+    tokio::pin!(shutdown);
+    let is_loaded = tokio::select! {
+        is_loaded = loading => is_loaded.unwrap_or(false),
+        // Who wants the server to end while it loads does not want to wait for it.
+        () = &mut shutdown => return 0,
+    };
+    if !is_loaded {
+        return 1;
+    }
     tracing::info!("Ready to accept connections tcp");
-    until_shutdown(&server).await;
+    shutdown.await;
 
     accepting.abort();
     let _ = accepting.await;
@@ -190,30 +213,52 @@ fn shut_down_by_signal(server: &Server, words: u8) {
         now: has(words::NOW),
         force: has(words::FORCE),
     };
-    // Whoever insists on saving must not lose what cannot be saved.
-    if request.save == Some(true) && !request.force {
-        tracing::warn!("Errors trying to shut down the server: this version cannot save data");
-        return;
-    }
     server.shutdown.request(request);
 }
 
+/// Prepares for the end that somebody asked for. False if the server has to go on.
+async fn prepare_shutdown(server: &Arc<Server>, request: shutdown::Request) -> bool {
+    tracing::warn!("User requested shutdown...");
+    // What is answered from here on would not be in the snapshot.
+    server.pause.pause(Paused::Everything, i64::MAX, unix_ms());
+    let saving = {
+        let server = server.clone();
+        tokio::task::spawn_blocking(move || persist::engine::save_before_exit(&server, request.save))
+    };
+    let is_saved = saving.await.unwrap_or(false);
+    if (is_saved || request.force) && server.shutdown.settle() {
+        return true;
+    }
+    if !is_saved {
+        tracing::warn!("Errors trying to shut down the server. Check the logs for more information.");
+    }
+    server.pause.unpause();
+    server.shutdown.abort();
+    false
+}
+
 /// Waits for SHUTDOWN or a signal.
-async fn until_shutdown(server: &Server) {
+async fn until_shutdown(server: &Arc<Server>) {
     let (mut terminate, mut interrupt) =
         match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
             (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
             (Err(error), _) | (_, Err(error)) => {
                 tracing::error!("Cannot watch for signals: {error}");
-                server.shutdown.requested().await;
-                return;
+                loop {
+                    let request = server.shutdown.requested().await;
+                    if prepare_shutdown(server, request).await {
+                        return;
+                    }
+                }
             }
         };
-    let asked = server.shutdown.requested();
-    tokio::pin!(asked);
     loop {
         tokio::select! {
-            _ = &mut asked => break,
+            request = server.shutdown.requested() => {
+                if prepare_shutdown(server, request).await {
+                    return;
+                }
+            }
             _ = terminate.recv() => {
                 tracing::warn!("Received SIGTERM scheduling shutdown...");
                 shut_down_by_signal(server, server.config.shutdown_on_sigterm());
@@ -224,5 +269,4 @@ async fn until_shutdown(server: &Server) {
             }
         }
     }
-    tracing::warn!("User requested shutdown...");
 }

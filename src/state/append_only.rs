@@ -79,6 +79,7 @@ pub struct AppendOnly {
     /// Position of the stream of effects up to which it is on disk.
     synced: AtomicU64,
     awaiting: Mutex<Vec<Awaiting>>,
+    error: Mutex<Option<String>>,
 }
 
 impl AppendOnly {
@@ -99,6 +100,15 @@ impl AppendOnly {
 
     pub fn set_on(&self, on: bool) {
         self.is_on.store(on, Ordering::Relaxed);
+    }
+
+    /// Why it cannot be written.
+    pub fn error(&self) -> String {
+        self.error.lock().clone().unwrap_or_default()
+    }
+
+    pub fn set_error(&self, error: Option<String>) {
+        *self.error.lock() = error;
     }
 
     /// Position of the stream of effects up to which it is on disk.

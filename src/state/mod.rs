@@ -2,6 +2,7 @@
 //!
 //! Commands work on these; the `server` folder sets them up and drives them. Nothing here reads a socket.
 
+pub mod append_only;
 pub mod apply;
 pub mod clients;
 pub mod counters;
@@ -11,6 +12,7 @@ pub mod mailbox;
 pub mod memory_use;
 pub mod monitors;
 pub mod pause;
+pub mod persistence;
 pub mod pubsub;
 pub mod session;
 pub mod shutdown;
@@ -46,6 +48,7 @@ pub struct Server {
     /// How it was called, for the process's title.
     pub program: String,
     pub keyspace: Keyspace,
+    pub append_only: append_only::AppendOnly,
     pub clients: Arc<Clients>,
     pub watchers: Arc<watch::Watchers>,
     pub counters: Counters,
@@ -59,6 +62,7 @@ pub struct Server {
     pub shutdown: shutdown::Shutdown,
     pub listening: listening::Listening,
     pub switches: switches::Switches,
+    pub persistence: persistence::Persistence,
     /// 40 hexadecimal digits, new with every start.
     pub run_id: String,
     /// 40 hexadecimal digits: names the data set's history, for replicas.

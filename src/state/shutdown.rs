@@ -53,15 +53,24 @@ impl Shutdown {
         self.state.load(Ordering::Acquire) == STOPPING
     }
 
-    /// Waits for a request and makes it final.
+    /// Waits for a request, which can be aborted until it is made final.
     pub async fn requested(&self) -> Request {
         loop {
             self.requested.notified().await;
-            if self.state.compare_exchange(REQUESTED, STOPPING, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-                self.settled.notify_waiters();
+            if self.state.load(Ordering::Acquire) == REQUESTED {
                 return *self.request.lock();
             }
         }
+    }
+
+    /// Makes a request final; `false` if it was aborted.
+    pub fn settle(&self) -> bool {
+        let is_settled =
+            self.state.compare_exchange(REQUESTED, STOPPING, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        if is_settled {
+            self.settled.notify_waiters();
+        }
+        is_settled
     }
 
     /// Waits until a request that was made is aborted (`false`) or final (`true`).

@@ -87,6 +87,11 @@ impl Hash {
         self.deadlines.first().map(|(deadline, _)| *deadline)
     }
 
+    /// The earliest deadline that has not passed.
+    pub fn earliest_after(&self, now_ms: i64) -> Option<i64> {
+        self.deadlines.iter().map(|(deadline, _)| *deadline).find(|deadline| !is_due(Some(*deadline), now_ms))
+    }
+
     #[inline]
     pub fn get(&self, name: &[u8], now_ms: i64) -> Option<&Field> {
         self.fields.get(name).filter(|field| !is_due(field.deadline(), now_ms))
@@ -154,6 +159,11 @@ impl Hash {
     /// All fields that have not expired.
     pub fn iter(&self, now_ms: i64) -> impl Iterator<Item = &Field> {
         self.fields.iter().filter(move |field| !is_due(field.deadline(), now_ms))
+    }
+
+    /// As [`Table::walk`]; `f` gets fields that have expired, too.
+    pub fn walk(&self, slot: usize, f: impl FnMut(&[Field]) -> bool) -> Option<usize> {
+        self.fields.walk(slot, f)
     }
 
     /// A field that has not expired, each with the same probability.

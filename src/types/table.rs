@@ -414,6 +414,23 @@ impl<E: Element> Table<E> {
         self.directory.slots().iter().flatten().flat_map(|segment| segment.elements())
     }
 
+    /// Shows elements to `f`, those of whole segments, from this slot of the directory on (the first is 0), until
+    /// it says that it has enough. Returns the slot to go on with, if there is more; it means the same as long as
+    /// the table is not changed.
+    pub fn walk(&self, slot: usize, mut f: impl FnMut(&[E]) -> bool) -> Option<usize> {
+        let slots = self.directory.slots();
+        let mut next = slot;
+        while let Some(slot) = slots.get(next) {
+            next += 1;
+            if let Some(segment) = slot
+                && f(segment.elements())
+            {
+                break;
+            }
+        }
+        (next < slots.len()).then_some(next)
+    }
+
     /// Keeps only the elements that `f` says true for. It may change them, but not their keys.
     pub fn retain(&mut self, mut f: impl FnMut(&mut E) -> bool) {
         for segment in self.directory.slots_mut().iter_mut().flatten() {

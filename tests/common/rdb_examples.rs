@@ -111,7 +111,7 @@ impl Sink for Contents {
 
     fn stream(&mut self, stream: Stream) {
         let mut writer = Writer { out: Vec::new(), compress: false };
-        nuthatch::rdb::stream::write(&mut writer, &stream);
+        nuthatch::rdb::stream::write_part(&mut writer, &stream, 0, usize::MAX);
         *self = Contents::Stream(writer.out);
     }
 }

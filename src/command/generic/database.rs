@@ -67,6 +67,10 @@ fn flush(call: &mut Call<'_, '_>, databases: std::ops::Range<usize>) -> Result<(
         return Err(Error::Syntax);
     }
     call.args.finish()?;
+    if databases.len() == call.keys.keyspace().databases() {
+        // Nobody wants a snapshot of what is gone by now.
+        call.server.persistence.cancel_saving();
+    }
     let garbage = call.keys.flush(databases);
     call.keys.changed(garbage.len() as u64);
     if garbage.len() == 0 {

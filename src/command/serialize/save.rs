@@ -1,6 +1,5 @@
 //! Values on their way out.
 
-use crate::command::hash::value::HashRef;
 use crate::command::list::value::{ListRef, list};
 use crate::command::set::value::SetRef;
 use crate::command::sorted_set::value::SortedSetRef;
@@ -9,9 +8,9 @@ use crate::rdb::payload::{VERSION, VERSION_DEADLINES};
 use crate::rdb::value::{NODE_PACKED, NODE_PLAIN, kind};
 use crate::rdb::write::{Output, Writer};
 use crate::rdb::{intset, listpack, stream};
+use crate::types::hash::{self, Hash};
 use crate::types::list::Node;
 use crate::types::list::items::Items;
-use crate::types::packed::Item;
 use crate::types::packed_hash::{self, Layout};
 use crate::types::stream::Stream;
 
@@ -33,7 +32,7 @@ enum Form<'a> {
     PackedHash(&'a [u8]),
     /// In one piece with room for deadlines.
     TimedHash(&'a [u8]),
-    Hash(HashRef<'a>),
+    Hash(&'a Hash),
     PackedSortedSet(&'a [u8]),
     SortedSet(SortedSetRef<'a>),
     Stream(&'a Stream),
@@ -50,7 +49,10 @@ impl<'a> Saving<'a> {
             Kind::PackedSet | Kind::Set => Form::Set(SetRef::of(entry).ok()?),
             Kind::PackedHash => Form::PackedHash(packed()),
             Kind::TimedPackedHash => Form::TimedHash(packed()),
-            Kind::Hash => Form::Hash(HashRef::of(entry, now_ms).ok()?),
+            Kind::Hash => match entry.object() {
+                Some(Object::Hash(hash)) => Form::Hash(hash),
+                _ => return None,
+            },
             Kind::PackedSortedSet => Form::PackedSortedSet(packed()),
             Kind::SortedSet => Form::SortedSet(SortedSetRef::of(entry).ok()?),
             Kind::Stream => match entry.object() {
@@ -60,7 +62,7 @@ impl<'a> Saving<'a> {
         };
         let is_empty = match form {
             Form::TimedHash(bytes) => packed_hash::len(bytes, Layout::Timed, now_ms) == 0,
-            Form::Hash(hash) => hash.is_empty(),
+            Form::Hash(hash) => hash.is_empty(now_ms),
             _ => false,
         };
         (!is_empty).then_some(Saving { form, now_ms })
@@ -96,17 +98,21 @@ impl<'a> Saving<'a> {
             Form::TimedHash(bytes) => {
                 packed_hash::iter(bytes, Layout::Timed, self.now_ms).next().and_then(|entry| entry.deadline)
             }
-            Form::Hash(hash) if hash.has_deadlines() => {
-                let mut earliest: Option<i64> = None;
-                hash.each(|_, _, deadline| earliest = earliest.into_iter().chain(deadline).min());
-                earliest
-            }
+            Form::Hash(hash) => hash.earliest_after(self.now_ms),
             _ => None,
         }
     }
 
     /// Writes the value in the encoding that [`Saving::kind`] names.
     pub fn write(self, writer: &mut Writer<impl Output>) {
+        let left = self.write_part(writer, 0, usize::MAX);
+        debug_assert_eq!(left, None);
+    }
+
+    /// Writes a part of the value: from its beginning (0) or from what the part before returned, and until about
+    /// `budget` bytes are written. Returns where the next part begins; the value must not change in between.
+    pub fn write_part(self, writer: &mut Writer<impl Output>, from: u64, budget: usize) -> Option<u64> {
+        let mut budget = Budget(budget);
         match self.form {
             Form::String(value) => value.with(|bytes| writer.string(bytes)),
             Form::List(ListRef::Inline(items)) => {
@@ -114,18 +120,41 @@ impl<'a> Saving<'a> {
                 write_node(writer, items);
             }
             Form::List(ListRef::Own(list)) => {
-                writer.length(list.blocks() as u64);
-                for node in list.nodes() {
-                    match node {
-                        Node::Packed(items) => write_node(writer, items),
+                if from == 0 {
+                    writer.length(list.blocks() as u64);
+                }
+                for (node, number) in list.nodes().skip(from as usize).zip(from + 1..) {
+                    let bytes = match node {
+                        Node::Packed(items) => {
+                            write_node(writer, items);
+                            items.bytes.len()
+                        }
                         Node::Large(bytes) => {
                             writer.length(NODE_PLAIN);
                             writer.string(bytes);
+                            bytes.len()
                         }
+                    };
+                    if budget.is_spent(bytes) && (number as usize) < list.blocks() {
+                        return Some(number);
                     }
                 }
             }
             Form::Integers(bytes) => writer.string(&intset::from_set(bytes)),
+            Form::Set(SetRef::Table(table)) => {
+                if from == 0 {
+                    writer.length(table.len() as u64);
+                }
+                let next = table.walk(from as usize, |members| {
+                    let mut bytes = 0;
+                    for member in members {
+                        writer.string(member.as_bytes());
+                        bytes += member.as_bytes().len() + 1;
+                    }
+                    budget.is_spent(bytes)
+                });
+                return next.map(|slot| slot as u64);
+            }
             Form::Set(set) => {
                 writer.length(set.len() as u64);
                 set.each(|member| member.with(|member| writer.string(member)));
@@ -134,17 +163,27 @@ impl<'a> Saving<'a> {
                 writer.string(&listpack::from_sequence(bytes));
             }
             Form::TimedHash(bytes) => self.write_timed(writer, bytes),
-            Form::Hash(hash) => self.write_hash(writer, hash),
+            Form::Hash(hash) => return self.write_hash(writer, hash, from, budget),
             Form::SortedSet(set) => {
-                writer.length(set.len() as u64);
+                if from == 0 {
+                    writer.length(set.len() as u64);
+                }
                 // The last comes first, as Redis has it, whose skip list grows fastest from behind.
-                for (member, score) in set.range(0..usize::MAX, true) {
-                    member.with(|member| writer.string(member));
+                let rest = 0..set.len() - from as usize;
+                for ((member, score), number) in set.range(rest, true).zip(from + 1..) {
+                    let bytes = member.with(|member| {
+                        writer.string(member);
+                        member.len()
+                    });
                     writer.double(score.get());
+                    if budget.is_spent(bytes + size_of::<f64>()) && (number as usize) < set.len() {
+                        return Some(number);
+                    }
                 }
             }
-            Form::Stream(value) => stream::write(writer, value),
+            Form::Stream(value) => return stream::write_part(writer, value, from, budget.0),
         }
+        None
     }
 
     fn write_timed(self, writer: &mut Writer<impl Output>, bytes: &[u8]) {
@@ -159,21 +198,34 @@ impl<'a> Saving<'a> {
         writer.string(&listpack::from_sequence(&packed_hash::of_entries(layout, fields)));
     }
 
-    fn write_hash(self, writer: &mut Writer<impl Output>, hash: HashRef<'_>) {
+    fn write_hash(
+        self,
+        writer: &mut Writer<impl Output>,
+        hash: &Hash,
+        from: u64,
+        mut budget: Budget,
+    ) -> Option<u64> {
         let earliest = self.earliest();
-        if let Some(earliest) = earliest {
-            writer.millis(earliest);
-        }
-        writer.length(hash.len() as u64);
-        hash.each(|name, value, deadline| {
+        if from == 0 {
             if let Some(earliest) = earliest {
-                // So that 0 is none.
-                writer.length(deadline.map_or(0, |deadline| deadline.abs_diff(earliest) + 1));
+                writer.millis(earliest);
             }
-            let mut string = |item: Item<'_>| item.with(|text| writer.string(text));
-            string(name);
-            string(value);
+            writer.length(hash.len(self.now_ms) as u64);
+        }
+        let next = hash.walk(from as usize, |fields| {
+            let mut bytes = 0;
+            for field in fields.iter().filter(|field| !hash::is_due(field.deadline(), self.now_ms)) {
+                if let Some(earliest) = earliest {
+                    // So that 0 is none.
+                    writer.length(field.deadline().map_or(0, |deadline| deadline.abs_diff(earliest) + 1));
+                }
+                writer.string(field.name());
+                writer.string(field.value());
+                bytes += field.name().len() + field.value().len() + 2;
+            }
+            budget.is_spent(bytes)
         });
+        next.map(|slot| slot as u64)
     }
 
     /// The number of bytes that [`Saving::write`] writes.
@@ -181,6 +233,17 @@ impl<'a> Saving<'a> {
         let mut writer = Writer { out: Count(0), compress };
         self.write(&mut writer);
         writer.out.0
+    }
+}
+
+/// Bytes that may still be written.
+struct Budget(usize);
+
+impl Budget {
+    /// Whether nothing is left after so many more bytes.
+    fn is_spent(&mut self, bytes: usize) -> bool {
+        self.0 = self.0.saturating_sub(bytes);
+        self.0 == 0
     }
 }
 

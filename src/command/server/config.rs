@@ -103,7 +103,8 @@ fn set(call: &mut Call<'_, '_>) -> Result<(), Error> {
         pairs.push((call.args.take()?, call.args.take()?));
     }
     let server = call.server;
-    let caller = Caller { is_local: call.session.client.is_local(), is_loading: false };
+    let caller =
+        Caller { is_local: call.session.client.is_local(), is_loading: call.server.persistence.is_loading() };
     let changes = server.config.set_many(&pairs, caller, &mut |change| server.apply_change(change));
     changes.map_err(|error| Error::Other(error.to_string().into()))?;
     call.out.ok();
@@ -117,6 +118,7 @@ fn reset_statistics(call: &mut Call<'_, '_>) -> Result<(), Error> {
     memory::publish();
     memory::reset_peak();
     lazyfree::reset_freed();
+    server.persistence.reset_saves();
     call.out.ok();
     Ok(())
 }

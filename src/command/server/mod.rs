@@ -9,6 +9,7 @@ mod lolwut;
 mod memory;
 mod module;
 mod monitor;
+mod save;
 mod shutdown;
 mod slowlog;
 mod time;
@@ -26,6 +27,9 @@ pub const COMMANDS: &[Command] = &[
     module::MODULE,
     monitor::MONITOR,
     time::ROLE,
+    save::BGSAVE,
+    save::LASTSAVE,
+    save::SAVE,
     shutdown::SHUTDOWN,
     slowlog::SLOWLOG,
     time::TIME,

@@ -55,11 +55,6 @@ fn shutdown(call: &mut Call<'_, '_>) -> Result<(), Error> {
             }
             call.out.ok();
         }
-        // Whoever insists on saving must not lose what cannot be saved.
-        Wish::Stop(Request { save: Some(true), force: false, .. }) => {
-            tracing::warn!("SHUTDOWN SAVE: this version cannot save data; SHUTDOWN NOSAVE stops without");
-            return Err(Error::ShutdownFailed);
-        }
         Wish::Stop(request) => {
             call.server.shutdown.request(request);
             call.session.next = Next::AwaitShutdown;

@@ -70,7 +70,7 @@ impl View<'_> {
         });
     }
 
-    /// A command is done that is a unit by itself: logs it. `encoded` gives the request in the form of the wire, if it
+    /// A command is done that is a unit by itself: logs it. Returns whether anything was. `encoded` gives the request in the form of the wire, if it
     /// is there.
     #[inline]
     pub fn log_command<'r>(
@@ -78,31 +78,36 @@ impl View<'_> {
         encoded: impl FnOnce() -> Option<&'r [u8]>,
         count: usize,
         args: impl Iterator<Item = &'r [u8]>,
-    ) {
+    ) -> bool {
         if self.news.has_rare() {
             self.record(count, args);
-            self.log_unit();
-        } else if self.take_changed() {
+            return self.log_unit();
+        }
+        let has_changed = self.take_changed();
+        if has_changed {
             let log = self.keyspace.effects.log();
             match encoded() {
                 Some(encoded) => log.append_encoded(self.db, encoded),
                 None => log.append(self.db, count, args),
             }
         }
+        has_changed
     }
 
-    /// What has happened so far is complete: logs it as it was stated.
-    pub fn log_unit(&self) {
+    /// What has happened so far is complete: logs it as it was stated. Returns whether anything was.
+    pub fn log_unit(&self) -> bool {
         self.take_changed();
         if !self.is_logged() || !self.news.has_rare() {
-            return;
+            return false;
         }
         self.news.with_rare(|rare| {
             rare.is_stated = false;
-            if !rare.unit.is_empty() {
+            let is_any = !rare.unit.is_empty();
+            if is_any {
                 self.keyspace.effects.log().append_unit(&rare.unit);
                 rare.unit.clear();
             }
-        });
+            is_any
+        })
     }
 }

@@ -25,7 +25,7 @@ use crate::observe::process::error_text;
 use crate::state::Server;
 use crate::state::append_only::{Engine, Rewriting, Status};
 use crate::state::persistence::obstacle;
-use files::Folder;
+use files::{Folder, ManifestError};
 use manifest::Manifest;
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
@@ -39,6 +39,9 @@ use writer::{Switch, Target, now_s};
 /// for twice as long each time, at most for an hour.
 const FAILURES_BEFORE_PAUSE: u64 = 3;
 const MAX_PAUSE_MINUTES: u64 = 60;
+
+/// Rewriting that was asked for and has failed is tried again after this time.
+const RETRY_REWRITE_AFTER: Duration = Duration::from_secs(1);
 
 /// How far the log is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -75,20 +78,33 @@ pub struct Aof {
     /// It has ended.
     ended: Condvar,
     is_scheduled: AtomicBool,
+    /// The threads run.
+    has_started: AtomicBool,
     /// Sizes of all files, and of these after the last rewriting, bytes.
     current_bytes: AtomicU64,
     base_bytes: AtomicU64,
     unwritten: AtomicU64,
     is_syncing: AtomicBool,
+    /// Somebody waits for all that is written to be on disk.
+    sync_now: AtomicBool,
     delayed_syncs: AtomicU64,
     last_rewrite_s: AtomicI64,
     rewrites: AtomicU64,
     has_rewrite_failed: AtomicBool,
     failures_in_turn: AtomicU64,
+    /// When the last one has failed.
+    failed_at: Mutex<Option<Instant>>,
     /// Automatic rewriting waits until then.
     paused_until: Mutex<Option<Instant>>,
     write_error: Mutex<Option<String>>,
     sync_error: Mutex<Option<String>>,
+}
+
+/// Gives the server the one who keeps its log.
+pub fn install(server: &Arc<Server>) -> Arc<Aof> {
+    let aof = Aof::new(server.clone());
+    server.append_only.set_engine(Arc::new(Handle(aof.clone())));
+    aof
 }
 
 impl Aof {
@@ -103,26 +119,47 @@ impl Aof {
             running: Mutex::default(),
             ended: Condvar::new(),
             is_scheduled: AtomicBool::new(false),
+            has_started: AtomicBool::new(false),
             current_bytes: AtomicU64::new(0),
             base_bytes: AtomicU64::new(0),
             unwritten: AtomicU64::new(0),
             is_syncing: AtomicBool::new(false),
+            sync_now: AtomicBool::new(false),
             delayed_syncs: AtomicU64::new(0),
             last_rewrite_s: AtomicI64::new(-1),
             rewrites: AtomicU64::new(0),
             has_rewrite_failed: AtomicBool::new(false),
             failures_in_turn: AtomicU64::new(0),
+            failed_at: Mutex::default(),
             paused_until: Mutex::default(),
             write_error: Mutex::default(),
             sync_error: Mutex::default(),
         })
     }
 
+    /// Reads which files there are. False, and the reason in the server's log, if that cannot be told.
+    pub fn read_manifest(&self) -> bool {
+        let files = &mut *self.files.lock();
+        match files.folder.read_manifest() {
+            Ok(manifest) => files.manifest = manifest,
+            Err(ManifestError::Bad(bad)) => {
+                tracing::warn!("{bad}");
+                return false;
+            }
+            Err(ManifestError::Io(error)) => {
+                let (name, error) = (files.folder.manifest_name(), error_text(&error));
+                tracing::warn!("Fatal error: can't open the AOF manifest file {name} for reading: {error}");
+                return false;
+            }
+        }
+        true
+    }
+
     /// Begins to log into the files that were loaded, or into new ones. To be called when there are no clients yet.
     ///
     /// # Errors
     /// What cannot be made, and why: the server cannot start.
-    pub fn open(&self) -> Result<(), String> {
+    pub fn open(self: &Arc<Aof>) -> Result<(), String> {
         let files = &mut *self.files.lock();
         let Files { folder, manifest, .. } = files;
         let failed = |what: &str, error: &io::Error| format!("{what}: {}", error_text(error));
@@ -151,13 +188,14 @@ impl Aof {
         let position = self.server.keyspace.effects().open_log();
         self.push_switch(position, Some(Target { file: Arc::new(file), bytes }));
         self.server.append_only.set_on(true);
-        self.configure();
+        self.start().map_err(|error| failed("Can't start the thread that writes the AOF", &error))?;
+        self.configure_on(true);
         Ok(())
     }
 
-    /// Starts the threads.
-    pub fn start(self: &Arc<Aof>) -> io::Result<()> {
-        writer::start(self.clone())
+    /// Starts the threads, unless they run.
+    fn start(self: &Arc<Aof>) -> io::Result<()> {
+        if self.has_started.swap(true, Ordering::AcqRel) { Ok(()) } else { writer::start(self.clone()) }
     }
 
     // What the writer asks.
@@ -253,7 +291,8 @@ impl Aof {
 
     /// What is to be looked after all the time: rewriting that waits, or that the size of the log asks for.
     fn look_after(self: &Arc<Aof>) {
-        if self.is_disk_busy() {
+        let waits = self.failed_at.lock().is_some_and(|at| at.elapsed() < RETRY_REWRITE_AFTER);
+        if waits || self.is_disk_busy() {
             return;
         }
         let phase = self.files.lock().phase;
@@ -288,6 +327,7 @@ impl Aof {
     fn note_rewrite(&self, ok: bool, took: Duration) {
         self.has_rewrite_failed.store(!ok, Ordering::Relaxed);
         self.last_rewrite_s.store(took.as_secs() as i64, Ordering::Relaxed);
+        *self.failed_at.lock() = (!ok).then(Instant::now);
         if ok {
             self.failures_in_turn.store(0, Ordering::Relaxed);
             *self.paused_until.lock() = None;
@@ -340,6 +380,10 @@ impl Aof {
                 return Err(());
             }
             files.phase = Phase::Beginning;
+        }
+        if let Err(error) = self.start() {
+            tracing::warn!("Can't start the thread that writes the AOF: {error}");
+            return Err(());
         }
         self.server.append_only.set_on(true);
         if later || self.server.persistence.is_saving() {
@@ -449,10 +493,14 @@ impl Engine for Handle {
 impl Aof {
     /// Takes over what the configuration says.
     fn configure(&self) {
+        let is_on = self.files.lock().phase != Phase::Off;
+        self.configure_on(is_on);
+    }
+
+    fn configure_on(&self, is_on: bool) {
         let config = &self.server.config;
         let log = self.server.keyspace.effects().log();
         log.set_stamps(config.aof_timestamp_enabled());
-        let is_on = self.files.lock().phase != Phase::Off;
         log.set_hold(is_on.then(|| match config.appendfsync() {
             AppendFsync::Always => Hold::All,
             AppendFsync::EverySecond | AppendFsync::No => Hold::Behind,
@@ -466,9 +514,8 @@ impl Aof {
         }
         let log = self.server.keyspace.effects().log();
         let position = log.end();
-        // A switch to the same file forces all before it to disk.
-        self.resync.store(true, Ordering::Release);
         while self.server.append_only.synced() < position {
+            self.sync_now.store(true, Ordering::Release);
             if self.write_error.lock().is_some() || self.sync_error.lock().is_some() {
                 return false;
             }

@@ -17,7 +17,7 @@ use crate::keyspace::unix_ms;
 use crate::observe::process::error_text;
 use crate::persist::engine;
 use crate::persist::rdb::file::NewFile;
-use crate::persist::rdb::save::Saver;
+use crate::persist::rdb::save::{Options, Saver};
 use crate::state::Server;
 use crate::state::append_only::Rewriting;
 use std::io;
@@ -37,7 +37,7 @@ impl Base {
     fn create(server: &Server, temporary: PathBuf, is_snapshot: bool) -> io::Result<Base> {
         let in_steps = server.config.aof_rewrite_incremental_fsync();
         if is_snapshot {
-            let options = engine::save_options(server, true);
+            let options = Options::of(&server.config, true);
             let file = NewFile::create(temporary, server.config.rdbchecksum(), in_steps)?;
             Ok(Base::Snapshot(Saver::new(file, options)))
         } else {

@@ -208,6 +208,11 @@ impl Writer {
                 true
             }
             Err(error) => {
+                if self.aof.next_is_nothing() {
+                    tracing::warn!("What was not written to the AOF file yet is lost: {error}");
+                    self.done = until;
+                    return true;
+                }
                 // Nobody may find a part of a command there.
                 if let Err(error) = target.file.set_len(target.bytes) {
                     tracing::warn!(
@@ -263,6 +268,7 @@ impl Writer {
     fn sync(&mut self, policy: AppendFsync) {
         let aof = self.aof.clone();
         let log = aof.server.keyspace.effects().log();
+        let forced = aof.sync_now.swap(false, Ordering::AcqRel);
         let spares = aof.server.config.no_appendfsync_on_rewrite() && aof.is_disk_busy();
         let Some(target) = &self.target else {
             aof.note_synced(self.written);
@@ -270,7 +276,7 @@ impl Writer {
             return;
         };
         match policy {
-            AppendFsync::Always if !spares => {
+            AppendFsync::Always if !spares || forced => {
                 if self.written > aof.server.append_only.synced() {
                     let started = Instant::now();
                     if let Err(error) = target.file.sync_data() {
@@ -283,6 +289,13 @@ impl Writer {
                     }
                     aof.note_latency("aof-fsync-always", started.elapsed());
                     aof.note_synced(self.written);
+                }
+                log.secure(self.written);
+            }
+            _ if forced => {
+                match target.file.sync_data() {
+                    Ok(()) => aof.note_synced(self.written),
+                    Err(error) => aof.note_sync_error(Some(&error)),
                 }
                 log.secure(self.written);
             }

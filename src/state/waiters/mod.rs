@@ -287,6 +287,16 @@ impl Waiters {
         claimed
     }
 
+    /// Ends a wait for something else than keys, which has come. Does nothing if somebody else has ended it.
+    pub fn complete(&self, keyspace: &Keyspace, waiter: &Waiter) {
+        if self.claim(keyspace, waiter) {
+            waiter.end(|out| {
+                waiter.operation.complete(out);
+                Ok(())
+            });
+        }
+    }
+
     /// Ends a wait because its connection ends. False if somebody else has ended it, or is about to.
     pub fn withdraw(&self, keyspace: &Keyspace, waiter: &Waiter) -> bool {
         self.claim(keyspace, waiter)

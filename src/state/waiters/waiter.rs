@@ -33,6 +33,11 @@ pub trait Operation: Send + Sync {
     /// The line of an error reply.
     fn perform(&self, view: &mut View<'_>, out: &mut Reply) -> Result<(), Vec<u8>>;
 
+    /// Writes the reply of a wait for something else than keys, which has come.
+    fn complete(&self, out: &mut Reply) {
+        self.give_up(out);
+    }
+
     /// Writes the reply of a wait that was in vain.
     fn give_up(&self, out: &mut Reply) {
         out.null_array();
@@ -153,6 +158,10 @@ impl Waiter {
         *self.outcome.lock() = Outcome { nanos: clock.elapsed().as_nanos() as u64, error };
         self.claim.end();
         self.client.wake_soon();
+    }
+
+    pub fn is_waiting(&self) -> bool {
+        self.claim.is_waiting()
     }
 
     /// What became of the wait, once it is over. To be asked for once.

@@ -91,7 +91,17 @@ impl Entries {
         self.marks.length == 0
     }
 
-    /// The blocks in their order.
+    /// The number of blocks.
+    pub fn block_count(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// The block with this number.
+    pub fn block(&self, index: usize) -> Option<&Block> {
+        self.blocks.get(index)
+    }
+
+    /// All blocks in the order of their IDs.
     pub fn blocks(&self) -> impl Iterator<Item = &Block> {
         self.blocks.iter()
     }

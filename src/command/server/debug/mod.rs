@@ -16,6 +16,7 @@ use crate::command::spec::{Command, Flags, Group, Scope};
 use crate::keyspace::View;
 use crate::keyspace::view::{Hashed, Mode};
 use crate::observe::process;
+use crate::state::persistence::Reload;
 use crate::state::random_id;
 use crate::state::switches::REPLY_PEAK_RESET_MS;
 use crate::types::{glob, number};
@@ -70,6 +71,7 @@ fn debug(call: &mut Call<'_, '_>) -> Result<(), Error> {
         (b"log", 1) => {
             tracing::warn!("DEBUG LOG: {}", String::from_utf8_lossy(call.args.take()?));
         }
+        (b"reload", _) => return reload(call),
         (b"panic", 0) => panic!("called by DEBUG PANIC"),
         (b"htstats", 1..=2) => return table_statistics(call),
         (b"config-rewrite-force-all", 0) => {
@@ -99,6 +101,31 @@ fn debug(call: &mut Call<'_, '_>) -> Result<(), Error> {
 /// Reads 0 or 1, as C's atoi would: whatever is no number is 0.
 fn switch(call: &mut Call<'_, '_>) -> Result<bool, Error> {
     Ok(number::parse_i64(call.args.take()?).unwrap_or(0) != 0)
+}
+
+/// Saves, empties the databases, and loads them again.
+fn reload(call: &mut Call<'_, '_>) -> Result<(), Error> {
+    let mut how = Reload { save: true, flush: true, merge: false };
+    while !call.args.is_done() {
+        if call.args.skip_word("MERGE") {
+            how.merge = true;
+        } else if call.args.skip_word("NOFLUSH") {
+            how.flush = false;
+        } else if call.args.skip_word("NOSAVE") {
+            how.save = false;
+        } else {
+            return Err(Error::line("ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options."));
+        }
+    }
+    if call.origin.is_inside() {
+        return Err(Error::line("ERR DEBUG RELOAD is not possible inside a transaction or script"));
+    }
+    let engine = call.server.persistence.engine().ok_or(Error::line("ERR"))?;
+    if !engine.reload(how) {
+        return Err(Error::line("ERR Error trying to load the RDB dump, check server logs."));
+    }
+    call.out.ok();
+    Ok(())
 }
 
 /// How the reply buffers of connections follow the size of their replies.
@@ -227,6 +254,11 @@ const HELP: &[&str] = &[
     "PROTOCOL <type>",
     "    Reply with a test value of the type: string, integer, double, bignum, null, array, set, map, attrib,",
     "    push, verbatim, true, false.",
+    "RELOAD [MERGE] [NOFLUSH] [NOSAVE]",
+    "    Save a snapshot, remove all keys, and load the snapshot:",
+    "    * MERGE: Keys that are there already are replaced.",
+    "    * NOFLUSH: Keys are not removed before.",
+    "    * NOSAVE: Load the snapshot that is there.",
     "REPLYBUFFER <setting> <value>",
     "    How the part of the output that counts as the reply buffer follows the size of the replies:",
     "    * PEAK-RESET-TIME <NEVER|RESET|milliseconds>",

@@ -3,30 +3,41 @@
 use super::Text;
 use crate::keyspace::View;
 use crate::state::Server;
+use crate::state::persistence::{Loading, Saving};
+use std::sync::atomic::Ordering::Relaxed;
 
-pub fn persistence(text: &mut Text, server: &Server, _now_ms: i64) {
-    // Data lives in memory only: nothing was loaded, nothing is ever saved. No process is forked, so none ever
-    // shares pages until they are written.
+pub fn persistence(text: &mut Text, server: &Server, now_ms: i64) {
+    let persistence = &server.persistence;
+    let loading = &persistence.loading;
+    // No process is forked, so none ever shares pages until they are written.
     text.fields(&[
-        ("loading", 0),
+        ("loading", persistence.is_loading() as i64),
         ("async_loading", 0),
         ("current_cow_peak", 0),
         ("current_cow_size", 0),
         ("current_cow_size_age", 0),
     ]);
     text.field("current_fork_perc", "0.00");
-    text.fields(&[("current_save_keys_processed", 0), ("current_save_keys_total", 0)]);
-    text.field("rdb_changes_since_last_save", server.counters.raw().dirty);
-    text.field("rdb_bgsave_in_progress", 0);
-    text.field("rdb_last_save_time", server.started_at_ms / 1000);
-    text.field("rdb_last_bgsave_status", "ok");
+    let (saved, total, seconds) = match &*persistence.saving() {
+        Some(Saving { control, started }) => {
+            (control.saved_keys(), control.cut().keys(), started.elapsed().as_secs() as i64)
+        }
+        None => (0, 0, -1),
+    };
+    text.fields(&[("current_save_keys_processed", saved), ("current_save_keys_total", total)]);
+    text.field("rdb_changes_since_last_save", persistence.unsaved_changes(server.counters.raw().dirty));
     text.fields(&[
-        ("rdb_last_bgsave_time_sec", -1),
-        ("rdb_current_bgsave_time_sec", -1),
-        ("rdb_saves", 0),
+        ("rdb_bgsave_in_progress", i64::from(seconds >= 0)),
+        ("rdb_last_save_time", persistence.last_save()),
+    ]);
+    text.field("rdb_last_bgsave_status", if persistence.is_last_save_ok() { "ok" } else { "err" });
+    text.fields(&[
+        ("rdb_last_bgsave_time_sec", persistence.last_seconds()),
+        ("rdb_current_bgsave_time_sec", seconds),
+        ("rdb_saves", persistence.saves() as i64),
         ("rdb_last_cow_size", 0),
-        ("rdb_last_load_keys_expired", 0),
-        ("rdb_last_load_keys_loaded", 0),
+        ("rdb_last_load_keys_expired", loading.expired_keys.load(Relaxed) as i64),
+        ("rdb_last_load_keys_loaded", loading.keys.load(Relaxed) as i64),
         ("aof_enabled", 0),
         ("aof_rewrite_in_progress", 0),
         ("aof_rewrite_scheduled", 0),
@@ -41,6 +52,26 @@ pub fn persistence(text: &mut Text, server: &Server, _now_ms: i64) {
         ("module_fork_in_progress", 0),
         ("module_fork_last_cow_size", 0),
     ]);
+    if persistence.is_loading() {
+        load_progress(text, loading, now_ms);
+    }
+}
+
+/// How far loading has come, and when it may end.
+fn load_progress(text: &mut Text, loading: &Loading, now_ms: i64) {
+    let (total, loaded) = (loading.total_bytes.load(Relaxed), loading.loaded_bytes.load(Relaxed));
+    let started_at = loading.started_at.load(Relaxed);
+    text.field("loading_start_time", started_at);
+    text.field("loading_total_bytes", total);
+    text.field("loading_rdb_used_mem", loading.rdb_used_bytes.load(Relaxed));
+    text.field("loading_loaded_bytes", loaded);
+    text.field("loading_loaded_perc", format_args!("{:.2}", loaded as f64 * 100.0 / total.max(1) as f64));
+    let elapsed_s = (now_ms / 1000 - started_at).max(0) as u64;
+    let left_s = match loaded {
+        0 => 1,
+        loaded => elapsed_s.saturating_mul(total.saturating_sub(loaded)) / loaded,
+    };
+    text.field("loading_eta_seconds", left_s);
 }
 
 pub fn replication(text: &mut Text, server: &Server, _now_ms: i64) {

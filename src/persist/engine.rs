@@ -1,0 +1,305 @@
+//! Who saves snapshots when a command, a save point, DEBUG or the end of the server asks for it.
+//!
+//! A snapshot is written by a thread of its own, whose time is cut into spells of some microseconds, between which it
+//! offers its core to the workers. The cut is made by whoever asks, so that it is where the command is.
+
+use super::rdb::file::NewFile;
+use super::rdb::save::{self, Facts, Saver};
+use super::start;
+use crate::config::value::SavePoint;
+use crate::keyspace::fill::Existing;
+use crate::keyspace::snapshot::Snapshot;
+use crate::keyspace::unix_ms;
+use crate::memory;
+use crate::observe::process::error_text;
+use crate::state::Server;
+use crate::state::persistence::{Engine, Refusal, Reload, Saving, obstacle};
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+/// The longest work without offering the core to others.
+const SPELL: Duration = Duration::from_micros(50);
+
+/// Saves and loads snapshots for a server.
+pub struct Files {
+    server: Weak<Server>,
+}
+
+/// Gives the server the one who saves its snapshots.
+pub fn install(server: &Arc<Server>) {
+    server.persistence.set_engine(Box::new(Files { server: Arc::downgrade(server) }));
+}
+
+/// The name of the snapshot's file, below the working directory.
+pub fn snapshot_name(server: &Server) -> PathBuf {
+    PathBuf::from(OsStr::from_bytes(&server.config.dbfilename()))
+}
+
+/// What is noted in a snapshot that is made now.
+pub fn facts(server: &Server) -> Facts {
+    Facts {
+        libraries: server.persistence.libraries.lock().clone(),
+        used_bytes: memory::used_bytes() as u64,
+    }
+}
+
+/// A snapshot of which the cut is made.
+struct Job {
+    snapshot: Snapshot,
+    saver: Arc<Saver>,
+    name: PathBuf,
+    /// The count of changes at the cut.
+    changes: u64,
+}
+
+impl Job {
+    /// Opens the file and makes the cut.
+    fn begin(server: &Server) -> Result<Job, Refusal> {
+        let config = &server.config;
+        let temporary = PathBuf::from(format!("temp-{}.rdb", std::process::id()));
+        let file =
+            NewFile::create(temporary.clone(), config.rdbchecksum(), config.rdb_save_incremental_fsync());
+        let file = file.map_err(|error| {
+            tracing::warn!(
+                "Failed opening the temp RDB file {} (in server root dir {}) for saving: {}",
+                temporary.display(),
+                config.directory().display(),
+                error_text(&error)
+            );
+            Refusal::Failed
+        })?;
+        let saver = Saver::new(file, save::Options::of(config, false));
+        let facts = facts(server);
+        let mut changes = 0;
+        let snapshot = Snapshot::begin(&server.keyspace, saver.clone(), |cut| {
+            saver.begin(cut, &facts);
+            changes = server.counters.raw().dirty;
+        });
+        match snapshot {
+            Ok(snapshot) => Ok(Job { snapshot, saver, name: snapshot_name(server), changes }),
+            Err(_) => {
+                saver.abandon();
+                Err(Refusal::OtherSnapshot)
+            }
+        }
+    }
+
+    /// Writes the file. `Ok(false)` if it was cancelled.
+    fn run(self, server: &Server) -> io::Result<bool> {
+        let mut spell = Instant::now();
+        let is_whole = self.snapshot.run(&server.keyspace, || {
+            if spell.elapsed() > SPELL {
+                memory::publish();
+                std::thread::yield_now();
+                spell = Instant::now();
+            }
+        });
+        if !is_whole {
+            let error = self.saver.take_error();
+            self.saver.abandon();
+            return error.map_or(Ok(false), Err);
+        }
+        self.saver.finish(&self.name)?;
+        server.persistence.note_saved(self.changes, unix_ms() / 1000);
+        tracing::info!("DB saved on disk");
+        Ok(true)
+    }
+}
+
+/// Notes and tells why a snapshot could not be saved.
+fn note_failure(server: &Server, error: &io::Error) {
+    tracing::warn!("Write error while saving DB to the disk: {}", error_text(error));
+    server.persistence.note_failed();
+    server.update_obstacles();
+}
+
+impl Files {
+    fn server(&self) -> Result<Arc<Server>, Refusal> {
+        self.server.upgrade().ok_or(Refusal::Failed)
+    }
+}
+
+/// Saves a snapshot on this thread.
+fn save_now(server: &Server) -> Result<(), Refusal> {
+    let result = Job::begin(server).and_then(|job| {
+        job.run(server).map_err(|error| {
+            note_failure(server, &error);
+            Refusal::Failed
+        })
+    });
+    match result {
+        Ok(true) => {}
+        Ok(false) | Err(Refusal::Failed) => {
+            server.persistence.note_failed();
+            server.update_obstacles();
+            return Err(Refusal::Failed);
+        }
+        Err(refusal) => return Err(refusal),
+    }
+    server.update_obstacles();
+    Ok(())
+}
+
+/// Runs a snapshot in the background to its end.
+fn finish_in_background(server: &Server, job: Job) {
+    let control = job.snapshot.control();
+    let result = job.run(server);
+    server.persistence.end_saving();
+    match result {
+        Ok(true) => tracing::info!("Background saving terminated with success"),
+        // It was somebody's wish, and no failure.
+        Ok(false) => tracing::warn!(
+            "Background saving terminated after {} of {} keys: it was cancelled",
+            control.saved_keys(),
+            control.cut().keys()
+        ),
+        Err(error) => {
+            note_failure(server, &error);
+            tracing::warn!("Background saving error");
+        }
+    }
+    server.update_obstacles();
+}
+
+impl Engine for Files {
+    fn save(&self) -> Result<(), Refusal> {
+        let server = self.server()?;
+        if server.persistence.is_saving() {
+            return Err(Refusal::SaveInProgress);
+        }
+        save_now(&server)
+    }
+
+    fn save_in_background(&self) -> Result<(), Refusal> {
+        let server = self.server()?;
+        let persistence = &server.persistence;
+        if persistence.is_saving() {
+            return Err(Refusal::SaveInProgress);
+        }
+        persistence.note_try();
+        // The thread first: a cut that nobody works off would be in everybody's way.
+        let (sender, receiver) = sync_channel::<Job>(1);
+        let thread = {
+            let server = server.clone();
+            std::thread::Builder::new().name("bgsave".into()).spawn(move || {
+                if let Ok(job) = receiver.recv() {
+                    finish_in_background(&server, job);
+                }
+            })
+        };
+        if let Err(error) = thread {
+            tracing::warn!("Can't save in background: {}", error_text(&error));
+            persistence.note_failed();
+            server.update_obstacles();
+            return Err(Refusal::Failed);
+        }
+        let job = Job::begin(&server).inspect_err(|refusal| {
+            if *refusal == Refusal::Failed {
+                persistence.note_failed();
+                server.update_obstacles();
+            }
+        })?;
+        tracing::info!("Background saving started by pid {}", std::process::id());
+        *persistence.saving() = Some(Saving { control: job.snapshot.control(), started: Instant::now() });
+        let _ = sender.send(job);
+        Ok(())
+    }
+
+    fn reload(&self, how: Reload) -> bool {
+        let Ok(server) = self.server() else { return false };
+        if how.save && save_now(&server).is_err() {
+            return false;
+        }
+        let persistence = &server.persistence;
+        persistence.set_obstacle(obstacle::LOADING, true);
+        if how.flush {
+            let databases = 0..server.keyspace.databases();
+            let used = databases.clone().filter(|db| server.keyspace.existing(*db).is_some());
+            let mut view =
+                server.keyspace.lock_databases(0, unix_ms(), used, crate::keyspace::view::Mode::Exclusive);
+            let garbage = view.flush(databases);
+            view.finish();
+            drop(garbage);
+        }
+        let existing = if how.merge { Existing::Replaced } else { Existing::Fault };
+        let loaded = start::load_snapshot(&server, existing);
+        persistence.end_loading();
+        match loaded {
+            Ok(_) => {
+                tracing::info!("DB reloaded by DEBUG RELOAD");
+                true
+            }
+            Err(error) => {
+                tracing::warn!("{error}");
+                tracing::warn!("Error trying to load the RDB dump, check server logs.");
+                false
+            }
+        }
+    }
+}
+
+/// What is to be done every now and then: save points, and BGSAVEs that had to wait. Called by the server's clock.
+pub fn turn(server: &Server) {
+    let persistence = &server.persistence;
+    server.update_obstacles();
+    let Some(engine) = persistence.engine() else { return };
+    if persistence.is_loading() || persistence.is_saving() {
+        return;
+    }
+    if persistence.is_scheduled() && !persistence.waits_after_failure() {
+        match engine.save_in_background() {
+            Err(Refusal::OtherSnapshot) => {}
+            _ => persistence.schedule(false),
+        }
+        return;
+    }
+    let changes = persistence.unsaved_changes(server.counters.raw().dirty);
+    let passed = unix_ms() / 1000 - persistence.last_save();
+    let is_due = |point: &&SavePoint| changes >= point.changes as u64 && passed > point.seconds as i64;
+    let points = server.config.save();
+    if let Some(point) = points.iter().find(is_due)
+        && !persistence.waits_after_failure()
+    {
+        tracing::info!("{} changes in {} seconds. Saving...", point.changes, point.seconds);
+        // Why it cannot be done is in the log; it is tried again.
+        let _ = engine.save_in_background();
+    }
+}
+
+/// Saves what is to be saved before the server ends: always if that is wished, never if the contrary is, otherwise if
+/// there are save points. False if it failed.
+pub fn save_before_exit(server: &Server, wish: Option<bool>) -> bool {
+    let persistence = &server.persistence;
+    if persistence.cancel_saving() {
+        tracing::warn!("There is a child saving an .rdb. Killing it!");
+    }
+    if !wish.unwrap_or(!server.config.save().is_empty()) {
+        return true;
+    }
+    tracing::info!("Saving the final RDB snapshot before exiting.");
+    if persistence.is_loading() {
+        tracing::warn!("The data is not loaded yet, so it is not saved");
+        return true;
+    }
+    let is_saved = save_now(server).is_ok();
+    if !is_saved {
+        tracing::warn!("Error trying to save the DB, can't exit.");
+    }
+    is_saved
+}
+
+impl Server {
+    /// Finds out anew whether commands have to be refused because of the disk.
+    pub fn update_obstacles(&self) {
+        let persistence = &self.persistence;
+        let is_in_the_way = !persistence.is_last_save_ok()
+            && self.config.stop_writes_on_bgsave_error()
+            && !self.config.save().is_empty();
+        persistence.set_obstacle(obstacle::SNAPSHOT_FAILED, is_in_the_way);
+    }
+}
