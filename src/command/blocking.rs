@@ -9,8 +9,9 @@ use super::table::table;
 use crate::state::Server;
 use crate::state::counters::WorkerCounters;
 use crate::state::session::{Next, Session, Wait};
-use crate::state::waiters::{Operation, Outcome, Terms};
+use crate::state::waiters::{Operation, Outcome, Terms, Waiter};
 use crate::types::long_double::LongDouble;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// When a wait is over: Unix milliseconds, `None` for never.
@@ -43,17 +44,25 @@ pub fn owned<'a>(keys: impl Iterator<Item = &'a [u8]>) -> Box<[Box<[u8]>]> {
 }
 
 /// Ends the command without a reply: the connection waits until the operation was done, or its time is over.
-/// Where a command may not wait (in a transaction, in a script), it replies at once as if its time were over.
-pub fn wait(call: &mut Call<'_, '_>, deadline_ms: Deadline, operation: impl Operation + 'static) {
+/// Where a command may not wait (in a transaction, in a script), it replies at once as if its time were over. Returns who
+/// waits.
+pub fn wait(
+    call: &mut Call<'_, '_>,
+    deadline_ms: Deadline,
+    operation: impl Operation + 'static,
+) -> Option<Arc<Waiter>> {
     if call.origin.is_inside() {
-        return operation.give_up(call.out);
+        operation.give_up(call.out);
+        return None;
     }
     let session = &mut *call.session;
     let terms = Terms { proto: session.proto, silent: session.is_silent(), is_timed: deadline_ms.is_some() };
     let waiter = call.server.waiters.wait(call.keys, &session.client, Box::new(operation), terms);
     let args = call.entry.loggable(call.args.request()).map(Box::from).collect();
-    session.wait = Some(Box::new(Wait { waiter, deadline_ms, command: call.entry.id, args, nanos: 0 }));
+    session.wait =
+        Some(Box::new(Wait { waiter: waiter.clone(), deadline_ms, command: call.entry.id, args, nanos: 0 }));
     session.next = Next::Wait;
+    Some(waiter)
 }
 
 /// Counts a command whose wait is over, on its connection's worker: once, and without the time that it waited.

@@ -8,9 +8,11 @@
 use super::args::Args;
 use super::call::{Call, Origin};
 use super::dispatch::{Resolved, hash_keys, resolve};
+use super::errors::Error;
 use super::inside;
 use super::meter::Meter;
 use super::spec::Flags;
+use super::table::Entry;
 use super::transaction;
 use crate::keyspace::view::Hashed;
 use crate::keyspace::{Footprint, REPLAY_SHIFT_MS, unix_ms};
@@ -112,16 +114,33 @@ impl<'a> Replay<'a> {
             }
         };
         self.out.clear(0);
-        let Some(handler) = entry.spec.handler.filter(|_| entry.spec.accepts(request.len())) else {
-            self.note_error(b"ERR wrong number of arguments");
+        if entry.spec.handler.is_none() || !entry.spec.accepts(request.len()) {
+            self.note_error(&Error::WrongArity(entry.full_name.clone()).reply());
             return Ok(());
-        };
-        let Replay { server, session, clock, out, .. } = self;
-        let server = *server;
+        }
+        let server = self.server;
+        let Replay { session, .. } = self;
         if session.transaction.is_some() && !entry.spec.flags.contains(Flags::UNQUEUED) {
             transaction::queue(server, session, entry, request, keys);
             return Ok(());
         }
+        let failed = Self::execute(server, session, &self.clock, &mut self.out, entry, request, keys);
+        if let Err(error) = failed {
+            self.note_error(&error.reply());
+        }
+        Ok(())
+    }
+
+    fn execute(
+        server: &Server,
+        session: &mut Session,
+        clock: &quanta::Clock,
+        out: &mut Reply,
+        entry: &'static Entry,
+        request: Request<'_>,
+        keys: &[Hashed],
+    ) -> Result<(), Error> {
+        let Some(handler) = entry.spec.handler else { return Ok(()) };
         let now_ms = unix_ms() - REPLAY_SHIFT_MS;
         let keyspace = &server.keyspace;
         let footprint = if entry.is_exec() {
@@ -134,7 +153,6 @@ impl<'a> Replay<'a> {
         };
         let mut view = keyspace.lock_footprint(session.db, now_ms, &footprint);
         let mut meter = Meter::idle(server, clock, now_ms);
-        let mark = out.len();
         let result = handler(&mut Call {
             args: Args::new(request, entry.first_arg()),
             keys: &mut view,
@@ -146,12 +164,7 @@ impl<'a> Replay<'a> {
             meter: &mut meter,
         });
         view.finish();
-        if let Err(error) = result {
-            out.truncate(mark);
-            let line = error.reply();
-            self.note_error(&line);
-        }
-        Ok(())
+        result
     }
 
     fn note_error(&mut self, line: &[u8]) {

@@ -42,10 +42,7 @@ pub fn snapshot_name(server: &Server) -> PathBuf {
 
 /// What is noted in a snapshot that is made now.
 pub fn facts(server: &Server) -> Facts {
-    Facts {
-        libraries: server.persistence.libraries.lock().clone(),
-        used_bytes: memory::used_bytes() as u64,
-    }
+    Facts { libraries: server.persistence.libraries.lock().clone(), used_bytes: memory::used_bytes() as u64 }
 }
 
 /// A snapshot of which the cut is made.
@@ -274,6 +271,14 @@ pub fn turn(server: &Server) {
 /// Saves what is to be saved before the server ends: always if that is wished, never if the contrary is, otherwise if
 /// there are save points. False if it failed.
 pub fn save_before_exit(server: &Server, wish: Option<bool>) -> bool {
+    if server.append_only.is_on()
+        && let Some(log) = server.append_only.engine()
+    {
+        tracing::info!("Calling fsync() on the AOF file.");
+        if !log.sync() {
+            tracing::warn!("Fail to fsync the AOF file: {}", server.append_only.error());
+        }
+    }
     let persistence = &server.persistence;
     if persistence.cancel_saving() {
         tracing::warn!("There is a child saving an .rdb. Killing it!");

@@ -661,7 +661,11 @@ impl Connection {
         if let Some(position) = self.worker.server.keyspace.effects().log().hold(self.session.log_position) {
             self.held_until = position;
         }
-        let sent = if self.output.is_empty() && self.held_until == 0 { output::try_send(cx, &mut self.stream, out)? } else { 0 };
+        let sent = if self.output.is_empty() && self.held_until == 0 {
+            output::try_send(cx, &mut self.stream, out)?
+        } else {
+            0
+        };
         if sent > 0 {
             self.count_output(sent as u64);
         }

@@ -51,11 +51,11 @@ pub trait Engine: Send + Sync {
     /// Rewrites the log, now or `later`, when nothing is in the way any more.
     fn rewrite(&self, later: bool) -> Rewriting;
 
-    /// Turns the log on or off; `later` is as for rewriting.
+    /// Turns the log on or off.
     ///
     /// # Errors
     /// It could not be turned on; the log of the server says why.
-    fn set_on(&self, on: bool, later: bool) -> Result<(), ()>;
+    fn set_on(&self, on: bool) -> Result<(), ()>;
 
     /// Takes over what CONFIG SET has changed.
     fn configure(&self);

@@ -135,7 +135,9 @@ fn read(call: &mut Call<'_, '_>, of_group: bool) -> Result<(), Error> {
     }
     match reading.block {
         None => call.out.null_array(),
-        Some(deadline) => blocking::wait(call, deadline, AwaitedRead::new(&reading)),
+        Some(deadline) => {
+            blocking::wait(call, deadline, AwaitedRead::new(&reading));
+        }
     }
     Ok(())
 }

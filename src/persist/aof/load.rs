@@ -97,11 +97,14 @@ impl Aof {
         folder.create().map_err(|e| failed(format!("Can't open or create append-only dir {name}"), &e))?;
         let manifest = Manifest::of_single(prefix);
         folder.write_manifest(&manifest).map_err(|_| Unloadable)?;
-        std::fs::rename(prefix, folder.file(prefix))
-            .map_err(|e| failed(format!("Error trying to move the old AOF file {prefix} into dir {name}"), &e))?;
+        std::fs::rename(prefix, folder.file(prefix)).map_err(|e| {
+            failed(format!("Error trying to move the old AOF file {prefix} into dir {name}"), &e)
+        })?;
         // Until this is on disk the file could be missed in both places.
         let _ = folder.sync();
-        tracing::info!("Successfully migrated an old-style AOF file ({prefix}) into the AOF directory ({name}).");
+        tracing::info!(
+            "Successfully migrated an old-style AOF file ({prefix}) into the AOF directory ({name})."
+        );
         files.manifest = manifest;
         Ok(())
     }
@@ -130,7 +133,9 @@ impl Aof {
         }
         if let (errors @ 1.., Some(first)) = replay.errors() {
             let first = String::from_utf8_lossy(first);
-            tracing::warn!("{errors} commands of the append only file ended with an error, the first with: {first}");
+            tracing::warn!(
+                "{errors} commands of the append only file ended with an error, the first with: {first}"
+            );
         }
         Ok(())
     }

@@ -8,7 +8,7 @@
 //! What is in which file is decided by positions of the stream: at the cut of a snapshot the stream is cut, too, and
 //! from that position on it goes to another increment. So base and increments fit together exactly.
 //!
-//! Lock order: `files` before `switches`; both are leaves to everybody else.
+//! Lock order: `files`, then `running`, `switches`; they are leaves to everybody else.
 
 pub mod check;
 mod commands;
@@ -75,8 +75,6 @@ pub struct Aof {
     /// A switch was made.
     switched: Condvar,
     running: Mutex<Option<Running>>,
-    /// It has ended.
-    ended: Condvar,
     is_scheduled: AtomicBool,
     /// The threads run.
     has_started: AtomicBool,
@@ -117,7 +115,6 @@ impl Aof {
             switches: Mutex::default(),
             switched: Condvar::new(),
             running: Mutex::default(),
-            ended: Condvar::new(),
             is_scheduled: AtomicBool::new(false),
             has_started: AtomicBool::new(false),
             current_bytes: AtomicU64::new(0),
@@ -353,23 +350,24 @@ impl Aof {
         }
     }
 
-    /// Gives up a rewriting in progress, and waits for its end.
+    /// Gives up a rewriting in progress. It ends by itself, when it can: it may need locks that the caller holds.
     fn cancel_rewriting(&self) {
-        let mut running = self.running.lock();
-        if let Some(running) = &mut *running {
+        if let Some(running) = &mut *self.running.lock() {
             tracing::info!("Killing running AOF rewrite child: {}", std::process::id());
             running.cancelled = true;
             if let Some(control) = &running.control {
                 control.cancel();
             }
         }
-        while running.is_some() {
-            self.ended.wait(&mut running);
-        }
+    }
+
+    /// Whether the rewriting in progress was given up.
+    fn is_rewriting_cancelled(&self) -> bool {
+        self.running.lock().as_ref().is_none_or(|running| running.cancelled)
     }
 
     /// Turns the log on: it is written at once, but complete only when it has a base.
-    fn turn_on(self: &Arc<Aof>, later: bool) -> Result<(), ()> {
+    fn turn_on(self: &Arc<Aof>) -> Result<(), ()> {
         self.cancel_rewriting();
         {
             let files = &mut *self.files.lock();
@@ -386,10 +384,15 @@ impl Aof {
             return Err(());
         }
         self.server.append_only.set_on(true);
-        if later || self.server.persistence.is_saving() {
+        if self.server.persistence.is_saving() {
             self.is_scheduled.store(true, Ordering::Relaxed);
-            let reason = if later { "during a transaction" } else { "but there is already another background operation" };
-            tracing::info!("AOF was enabled {reason}. An AOF background was scheduled to start when possible.");
+            tracing::info!(
+                "AOF was enabled but there is already another background operation. An AOF background was scheduled to \
+                 start when possible."
+            );
+        } else if self.running.lock().is_some() {
+            // The one that was given up has not ended yet.
+            self.is_scheduled.store(true, Ordering::Relaxed);
         } else if rewrite::begin(self) == Rewriting::Failed {
             self.files.lock().phase = Phase::Off;
             self.server.append_only.set_on(false);
@@ -465,10 +468,10 @@ impl Engine for Handle {
         rewrite::begin(aof)
     }
 
-    fn set_on(&self, on: bool, later: bool) -> Result<(), ()> {
+    fn set_on(&self, on: bool) -> Result<(), ()> {
         let is_on = self.0.files.lock().phase != Phase::Off;
         match (is_on, on) {
-            (false, true) => self.0.turn_on(later),
+            (false, true) => self.0.turn_on(),
             (true, false) => {
                 self.0.turn_off();
                 Ok(())

@@ -105,8 +105,10 @@ impl Reader {
             if (end - self.buffer.len()) as u64 > self.left {
                 return Err(Fault::Truncated);
             }
-            let wanted = READ_BYTES.max(end - self.buffer.len()).min(usize::try_from(self.left).unwrap_or(usize::MAX));
-            let read = (&mut self.file).take(wanted as u64).read_to_end(&mut self.buffer).map_err(Fault::Io)?;
+            let wanted =
+                READ_BYTES.max(end - self.buffer.len()).min(usize::try_from(self.left).unwrap_or(usize::MAX));
+            let read =
+                (&mut self.file).take(wanted as u64).read_to_end(&mut self.buffer).map_err(Fault::Io)?;
             self.left -= read as u64;
             if read < wanted {
                 self.left = 0;
@@ -236,7 +238,10 @@ mod tests {
     #[test]
     fn requests_and_annotations_come_out_in_order() {
         let (found, fault, offset) = read(b"#TS:5\r\n*1\r\n$4\r\nPING\r\n*2\r\n$0\r\n\r\n$2\r\n\r\n\r\n");
-        assert_eq!((found.as_slice(), offset), (["#TS:5".to_owned(), "PING".into(), " \r\n".into()].as_slice(), 38));
+        assert_eq!(
+            (found.as_slice(), offset),
+            (["#TS:5".to_owned(), "PING".into(), " \r\n".into()].as_slice(), 38)
+        );
         assert!(fault.is_none());
     }
 
@@ -252,8 +257,17 @@ mod tests {
             assert_eq!(offset, if end < 7 { 0 } else { 7 });
         }
         for bad in [
-            "x", "\r\n", "*0\r\n", "*-1\r\n", "*1\n", "*1x\r\n", "*1\r\n+OK\r\n", "*1\r\n$-1\r\n", "*1\r\n$1\r\nabc",
-            "*99999999999\r\n", "*1\r\n$1\r\nab\r\n",
+            "x",
+            "\r\n",
+            "*0\r\n",
+            "*-1\r\n",
+            "*1\n",
+            "*1x\r\n",
+            "*1\r\n+OK\r\n",
+            "*1\r\n$-1\r\n",
+            "*1\r\n$1\r\nabc",
+            "*99999999999\r\n",
+            "*1\r\n$1\r\nab\r\n",
         ] {
             let (_, fault, offset) = read(bad.as_bytes());
             assert!(matches!(fault, Some(Fault::Malformed)), "{bad:?} {fault:?}");

@@ -130,7 +130,6 @@ fn run(aof: &Aof) {
         }
     }
     *aof.running.lock() = None;
-    aof.ended.notify_all();
 }
 
 /// Makes the increment in which the log goes on from the cut.
@@ -167,7 +166,9 @@ fn rewrite(aof: &Aof) -> Ended {
     let server = &*aof.server;
     let keyspace = &server.keyspace;
     let is_snapshot = server.config.aof_use_rdb_preamble();
-    let Some((phase, target)) = new_increment(aof) else { return Ended::Failed };
+    let Some((phase, target)) = new_increment(aof) else {
+        return if aof.is_rewriting_cancelled() { Ended::Cancelled } else { Ended::Failed };
+    };
     let base = match Base::create(server, temporary_base(), is_snapshot) {
         Ok(base) => base,
         Err(error) => {
@@ -177,6 +178,9 @@ fn rewrite(aof: &Aof) -> Ended {
         }
     };
     let at_cut = |cut: &Cut| {
+        if aof.is_rewriting_cancelled() {
+            return;
+        }
         let effects = keyspace.effects();
         let position = if phase == Phase::Beginning { effects.open_log() } else { effects.log().cut() };
         aof.push_switch(position, Some(target));
@@ -190,12 +194,10 @@ fn rewrite(aof: &Aof) -> Ended {
         }
     }
     let is_whole = snapshot.run(keyspace, std::thread::yield_now);
-    if !is_whole && aof.running.lock().as_ref().is_some_and(|running| running.cancelled) {
-        return Ended::Cancelled;
-    }
     // After an error of writing this says which.
     match install(aof, &base, is_snapshot, phase, is_whole) {
-        Ok(()) => Ended::Done,
+        Ok(true) => Ended::Done,
+        Ok(false) => Ended::Cancelled,
         Err(error) => {
             tracing::warn!("Write error writing append only file on disk: {}", error_text(&error));
             Ended::Failed
@@ -203,9 +205,12 @@ fn rewrite(aof: &Aof) -> Ended {
     }
 }
 
-/// The base is complete: from now on it is what is loaded, with the increment behind it.
-fn install(aof: &Aof, base: &Base, is_snapshot: bool, phase: Phase, is_whole: bool) -> io::Result<()> {
+/// The base is complete: from now on it is what is loaded, with the increment behind it. False if it was given up.
+fn install(aof: &Aof, base: &Base, is_snapshot: bool, phase: Phase, is_whole: bool) -> io::Result<bool> {
     let files = &mut *aof.files.lock();
+    if aof.is_rewriting_cancelled() {
+        return Ok(false);
+    }
     let folder = &files.folder;
     let mut manifest = files.manifest.clone();
     let name = manifest.add_base(folder.prefix(), is_snapshot);
@@ -232,5 +237,5 @@ fn install(aof: &Aof, base: &Base, is_snapshot: bool, phase: Phase, is_whole: bo
     let bytes = folder.total_size(&files.manifest);
     aof.current_bytes.store(bytes, Ordering::Relaxed);
     aof.base_bytes.store(bytes, Ordering::Relaxed);
-    Ok(())
+    Ok(true)
 }

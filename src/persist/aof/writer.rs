@@ -315,7 +315,9 @@ impl Writer {
             return;
         }
         if self.aof.is_syncing.load(Ordering::Acquire) {
-            if self.asked_at.elapsed() >= SYNC_TOO_LONG && !std::mem::replace(&mut self.was_delay_logged, true) {
+            if self.asked_at.elapsed() >= SYNC_TOO_LONG
+                && !std::mem::replace(&mut self.was_delay_logged, true)
+            {
                 self.aof.delayed_syncs.fetch_add(1, Ordering::Relaxed);
                 tracing::info!(
                     "Asynchronous AOF fsync is taking too long (disk is busy?). Writing the AOF buffer without waiting \
