@@ -14,7 +14,9 @@ import sys
 import time
 from pathlib import Path
 
-from comparison import connections, expiry, handoff, latency, machine, memory, peer, publish, throughput, types
+from comparison import (
+    connections, expiry, handoff, latency, machine, memory, peer, persistence, publish, throughput, types,
+)
 from comparison.context import Context, raise_file_limit
 from comparison.load import Load
 
@@ -38,6 +40,8 @@ SECTIONS = {
     "types-big": types.one_big,
     "types-bits": types.bits,
     "types-memory": types.memory,
+    "snapshot": persistence.snapshot,
+    "loading": persistence.loading,
 }
 
 

@@ -338,8 +338,8 @@ fn mail_reaches_a_client_that_is_paused() {
     let started = Instant::now();
     assert!(receive(&mut monitor).contains("\"HELLO\" \"2\""));
     assert!(started.elapsed() < Duration::from_secs(1));
-    assert!(receive(&mut monitor).contains("\"PING\""));
     assert_eq!(receive(&mut monitor), "+PONG\r\n");
+    assert!(receive(&mut monitor).contains("\"PING\""));
     assert!(started.elapsed() > Duration::from_secs(1));
 }
 
@@ -362,7 +362,7 @@ fn monitor_shows_commands_but_no_secrets() {
     client.ask(&["GET"]);
     client.ask(&["PING"]);
     let expected = [
-        format!("[0 {addr}] \"select\" \"3\""),
+        format!("[3 {addr}] \"select\" \"3\""),
         format!("[3 {addr}] \"Set\" \"k\" \"a \\\"b\\\"\\n\\x00\""),
         format!("[3 {addr}] \"AUTH\" \"(redacted)\" \"(redacted)\""),
         format!("[3 {addr}] \"PING\""),
@@ -374,8 +374,7 @@ fn monitor_shows_commands_but_no_secrets() {
         assert_eq!(rest, line);
     }
     assert_eq!(ask(&mut monitor, &["GET", "k"]), "-ERR Replica can't interact with the keyspace\r\n");
-    assert!(ask(&mut monitor, &["RESET"]).ends_with(" \"RESET\"\r\n"));
-    assert_eq!(receive(&mut monitor), "+RESET\r\n");
+    assert_eq!(ask(&mut monitor, &["RESET"]), "+RESET\r\n");
     assert_eq!(ask(&mut monitor, &["GET", "k"]), "$-1\r\n");
     client.ask(&["PING"]);
     assert_eq!(ask(&mut monitor, &["PING"]), "+PONG\r\n");

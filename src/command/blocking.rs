@@ -8,11 +8,11 @@ use super::spec::Flags;
 use super::table::table;
 use crate::state::Server;
 use crate::state::counters::WorkerCounters;
-use crate::state::session::{Next, Session, Wait};
-use crate::state::waiters::{Operation, Outcome, Terms, Waiter};
+use crate::state::session::{Next, Wait};
+use crate::state::waiters::{Bill, Operation, Terms, Waiter};
 use crate::types::long_double::LongDouble;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// When a wait is over: Unix milliseconds, `None` for never.
 pub type Deadline = Option<i64>;
@@ -57,39 +57,33 @@ pub fn wait(
     }
     let session = &mut *call.session;
     let terms = Terms { proto: session.proto, silent: session.is_silent(), is_timed: deadline_ms.is_some() };
-    let waiter = call.server.waiters.wait(call.keys, &session.client, Box::new(operation), terms);
     let args = call.entry.loggable(call.args.request()).map(Box::from).collect();
-    session.wait =
-        Some(Box::new(Wait { waiter: waiter.clone(), deadline_ms, command: call.entry.id, args, nanos: 0 }));
+    let bill = Bill { command: call.entry.id, args, nanos: AtomicU64::new(0) };
+    let waiter = call.server.waiters.wait(call.keys, &session.client, Box::new(operation), terms, bill);
+    session.wait = Some(Box::new(Wait { waiter: waiter.clone(), deadline_ms }));
     session.next = Next::Wait;
     Some(waiter)
 }
 
-/// Counts a command whose wait is over, on its connection's worker: once, and without the time that it waited.
-pub fn count(
-    server: &Server,
-    counters: &WorkerCounters,
-    session: &Session,
-    wait: &Wait,
-    outcome: &Outcome,
-    now_ms: i64,
-) {
-    let nanos = wait.nanos + outcome.nanos;
+/// Counts a command whose wait is over, unless that was done: once, and without the time that it waited.
+pub fn count(server: &Server, counters: &WorkerCounters, waiter: &Waiter, now_ms: i64) {
+    let Some(outcome) = waiter.take_outcome() else { return };
+    let bill = &waiter.bill;
+    let nanos = bill.nanos.load(Ordering::Relaxed) + outcome.nanos;
     let track_latency = server.counters.track_latency.load(Ordering::Relaxed);
-    counters.commands[wait.command].record(1, nanos, outcome.error.is_some().into(), track_latency);
+    counters.commands[bill.command].record(1, nanos, outcome.error.is_some().into(), track_latency);
     counters.totals.commands.add(1);
-    session.client.count_command();
     if let Some(code) = &outcome.error {
         counters.totals.error_replies.add(1);
         server.counters.count_error(code);
     }
     let micros = nanos / 1000;
     let (slower_than, flags) =
-        (server.config.slowlog_log_slower_than(), table().all[wait.command].spec.flags);
+        (server.config.slowlog_log_slower_than(), table().all[bill.command].spec.flags);
     if slower_than >= 0 && micros as i64 >= slower_than && !flags.contains(Flags::SKIP_SLOWLOG) {
-        let name = session.client.names.lock().name.clone();
-        let args = wait.args.iter().map(|arg| &**arg);
-        server.slowlog.push(now_ms / 1000, micros, args, &session.client.addr, &name);
+        let name = waiter.client.names.lock().name.clone();
+        let args = bill.args.iter().map(|arg| &**arg);
+        server.slowlog.push(now_ms / 1000, micros, args, &waiter.client.addr, &name);
     }
 }
 

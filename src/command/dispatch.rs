@@ -4,6 +4,7 @@
 //! ([`resolve`]) so that the keys of all its requests can be fetched from memory before the first one runs.
 
 use super::args::Args;
+use super::blocking;
 use super::call::{Call, Origin};
 use super::errors::{Error, echo};
 use super::inside;
@@ -22,7 +23,7 @@ use crate::state::pause::Paused;
 use crate::state::persistence::obstacle;
 use crate::state::session::{Next, ReplyMode};
 use crate::state::tracking::Modes;
-use crate::state::waiters::{self, Postponed};
+use crate::state::waiters::{self, Rest};
 use crate::state::{Server, Session};
 use smallvec::SmallVec;
 use std::sync::atomic::Ordering;
@@ -135,7 +136,7 @@ pub struct Dispatcher<'a> {
     locked_raw: u64,
     untimed: Untimed,
     /// What has to be done for clients that wait, as soon as the locks are gone.
-    postponed: Vec<Postponed>,
+    rest: Rest,
     now_ms: i64,
 }
 
@@ -148,7 +149,7 @@ impl<'a> Dispatcher<'a> {
             view: None,
             locked_raw: 0,
             untimed: Untimed::default(),
-            postponed: Vec::new(),
+            rest: Rest::default(),
             now_ms,
         }
     }
@@ -201,7 +202,7 @@ impl<'a> Dispatcher<'a> {
             self.conclude(session, request);
         }
         if following == Following::Anything
-            || !self.postponed.is_empty()
+            || !self.rest.postponed.is_empty()
             || self.meter.nanos_since(self.locked_raw) > MAX_HELD_NANOS
         {
             self.release();
@@ -344,7 +345,7 @@ impl<'a> Dispatcher<'a> {
         let is_observed = !view.is_unobserved();
         count(view.finish(), &self.meter.counters.totals);
         self.view = None;
-        if is_observed && (!self.postponed.is_empty() || self.server.waiters.has_expired()) {
+        if is_observed && (!self.rest.postponed.is_empty() || self.server.waiters.has_expired()) {
             self.serve_rest();
         }
     }
@@ -375,8 +376,9 @@ impl<'a> Dispatcher<'a> {
         if let Some(view) = &mut self.view {
             // What has expired while the command ran is not served.
             view.now_ms = unix_ms();
-            self.server.waiters.serve(view, ready, &mut self.postponed);
+            self.server.waiters.serve(view, ready, &mut self.rest);
         }
+        self.count_ended();
         self.meter.pass_over();
     }
 
@@ -384,11 +386,18 @@ impl<'a> Dispatcher<'a> {
     #[cold]
     fn serve_rest(&mut self) {
         let (server, totals) = (self.server, &self.meter.counters.totals);
-        let postponed = std::mem::take(&mut self.postponed);
-        server.waiters.serve_rest(&server.keyspace, self.now_ms, postponed, |view| {
+        server.waiters.serve_rest(&server.keyspace, self.now_ms, &mut self.rest, |view| {
             count(view.finish(), totals);
         });
+        self.count_ended();
         self.meter.pass_over();
+    }
+
+    /// Counts the commands of clients that were served: their connections may sleep on.
+    fn count_ended(&mut self) {
+        for waiter in self.rest.ended.drain(..) {
+            blocking::count(self.server, self.meter.counters, &waiter, self.now_ms);
+        }
     }
 
     /// The command waits: it is counted when it is done (see [`super::blocking::count`]).
@@ -398,8 +407,8 @@ impl<'a> Dispatcher<'a> {
             self.time(entry);
         }
         let nanos = self.meter.pass_over();
-        if let Some(wait) = &mut session.wait {
-            wait.nanos = nanos;
+        if let Some(wait) = &session.wait {
+            wait.waiter.bill.nanos.store(nanos, Ordering::Relaxed);
         }
         session.client.last_active_ms.store(self.now_ms, Ordering::Relaxed);
     }
@@ -464,6 +473,25 @@ impl<'a> Dispatcher<'a> {
         })
     }
 
+    /// Whether somebody may have to be told that the command was called.
+    #[inline]
+    fn is_followed(&self, session: &Session) -> bool {
+        self.meter.monitored || !session.tracking.is_empty()
+    }
+
+    /// What some clients make of a command that was called. It is still under its locks: what is shown of one key is in
+    /// the order in which it was done.
+    #[cold]
+    fn follow(&self, session: &mut Session, request: Request<'_>, entry: &'static Entry) {
+        if self.meter.monitored {
+            show_monitors(self.server, session, entry, request);
+        }
+        if !session.tracking.is_empty() {
+            remember_tracked(self.server, session, entry, request);
+            end_caching(session, Some(entry));
+        }
+    }
+
     /// Calls a handler again that could not do with its key locked for reading.
     #[cold]
     fn call_exclusively(
@@ -481,9 +509,8 @@ impl<'a> Dispatcher<'a> {
         let (server, meter) = (self.server, &mut self.meter);
         let (args, origin) = (Args::new(request, entry.first_arg()), Origin::Client);
         let result = handler(&mut Call { args, keys: view, out, session, server, entry, origin, meter });
-        if !session.tracking.is_empty() {
-            remember_tracked(server, session, entry, request);
-            end_caching(session, Some(entry));
+        if self.is_followed(session) {
+            self.follow(session, request, entry);
         }
         result
     }
@@ -501,34 +528,19 @@ impl<'a> Dispatcher<'a> {
         let Some(handler) = entry.spec.handler else { return };
         begin_reply(session);
         session.client.last_command.store(entry.id as u32, Ordering::Relaxed);
-        let mut before = out.len();
+        let before = out.len();
         let result = match self.lock(session, entry, request, keys, entry.first_mode()) {
             Err(error) => Err(error),
             Ok(()) => {
                 let (server, meter) = (self.server, &mut self.meter);
                 let view = self.view.as_mut().expect("it was just locked");
-                let monitored = meter.monitored;
                 view.set_touch(!session.no_touch);
                 view.act_for(session.client.id);
-                if monitored && !entry.is_exec() {
-                    // Under the locks: what is shown of one key is in the order in which it was done.
-                    show_monitors(server, session, entry, request);
-                    if session.is_monitor {
-                        // It sees its own commands, too, and before their replies.
-                        session.client.mailbox.empty_into(out);
-                        before = out.len();
-                    }
-                }
                 let (args, origin) = (Args::new(request, entry.first_arg()), Origin::Client);
                 let result =
                     handler(&mut Call { args, keys: view, out, session, server, entry, origin, meter });
-                if monitored && entry.is_exec() {
-                    // What ran inside was shown before.
-                    show_monitors(server, session, entry, request);
-                }
-                if !session.tracking.is_empty() && result != Err(Error::NeedsExclusive) {
-                    remember_tracked(server, session, entry, request);
-                    end_caching(session, Some(entry));
+                if self.is_followed(session) && result != Err(Error::NeedsExclusive) {
+                    self.follow(session, request, entry);
                 }
                 result
             }

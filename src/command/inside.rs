@@ -105,9 +105,6 @@ impl Call<'_, '_> {
         let before = self.out.len();
         self.keys.turn_to(self.session.db);
         self.keys.set_touch(!self.session.no_touch);
-        if self.meter.monitored {
-            show_monitors(self.server, self.session, entry, request);
-        }
         let result = match custom_places(&self.server.keyspace, self.session.db, entry, request) {
             Err(error) => Err(error),
             Ok(_) => handler(&mut Call {
@@ -123,6 +120,9 @@ impl Call<'_, '_> {
         };
         if self.keys.is_logged() {
             self.keys.record(request.len(), request.iter());
+        }
+        if self.meter.monitored {
+            show_monitors(self.server, self.session, entry, request);
         }
         if !self.session.tracking.is_empty() {
             remember_tracked(self.server, self.session, entry, request);

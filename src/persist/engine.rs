@@ -45,6 +45,17 @@ pub fn facts(server: &Server) -> Facts {
     Facts { libraries: server.persistence.libraries.lock().clone(), used_bytes: memory::used_bytes() as u64 }
 }
 
+/// The name of a snapshot that is not complete.
+fn temporary_name() -> PathBuf {
+    PathBuf::from(format!("temp-{}.rdb", std::process::id()))
+}
+
+/// Removes what was written of a snapshot that will not be completed, because the process ends.
+pub fn remove_temporary() {
+    // There may be none.
+    let _ = std::fs::remove_file(temporary_name());
+}
+
 /// A snapshot of which the cut is made.
 struct Job {
     snapshot: Snapshot,
@@ -58,7 +69,7 @@ impl Job {
     /// Opens the file and makes the cut.
     fn begin(server: &Server) -> Result<Job, Refusal> {
         let config = &server.config;
-        let temporary = PathBuf::from(format!("temp-{}.rdb", std::process::id()));
+        let temporary = temporary_name();
         let file =
             NewFile::create(temporary.clone(), config.rdbchecksum(), config.rdb_save_incremental_fsync());
         let file = file.map_err(|error| {
@@ -78,7 +89,10 @@ impl Job {
             changes = server.counters.raw().dirty;
         });
         match snapshot {
-            Ok(snapshot) => Ok(Job { snapshot, saver, name: snapshot_name(server), changes }),
+            Ok(snapshot) => {
+                saver.belongs_to(snapshot.control());
+                Ok(Job { snapshot, saver, name: snapshot_name(server), changes })
+            }
             Err(_) => {
                 saver.abandon();
                 Err(Refusal::OtherSnapshot)
@@ -108,11 +122,9 @@ impl Job {
     }
 }
 
-/// Notes and tells why a snapshot could not be saved.
-fn note_failure(server: &Server, error: &io::Error) {
+/// Tells why a snapshot could not be saved.
+fn tell_failure(error: &io::Error) {
     tracing::warn!("Write error while saving DB to the disk: {}", error_text(error));
-    server.persistence.note_failed();
-    server.update_obstacles();
 }
 
 impl Files {
@@ -121,25 +133,19 @@ impl Files {
     }
 }
 
-/// Saves a snapshot on this thread.
+/// Saves a snapshot on this thread. That it failed is told to whoever asked, and keeps nobody from writing.
 fn save_now(server: &Server) -> Result<(), Refusal> {
-    let result = Job::begin(server).and_then(|job| {
-        job.run(server).map_err(|error| {
-            note_failure(server, &error);
-            Refusal::Failed
-        })
-    });
-    match result {
-        Ok(true) => {}
-        Ok(false) | Err(Refusal::Failed) => {
-            server.persistence.note_failed();
+    match Job::begin(server)?.run(server) {
+        Ok(true) => {
             server.update_obstacles();
-            return Err(Refusal::Failed);
+            Ok(())
         }
-        Err(refusal) => return Err(refusal),
+        Ok(false) => Err(Refusal::Failed),
+        Err(error) => {
+            tell_failure(&error);
+            Err(Refusal::Failed)
+        }
     }
-    server.update_obstacles();
-    Ok(())
 }
 
 /// Runs a snapshot in the background to its end.
@@ -156,7 +162,8 @@ fn finish_in_background(server: &Server, job: Job) {
             control.cut().keys()
         ),
         Err(error) => {
-            note_failure(server, &error);
+            tell_failure(&error);
+            server.persistence.note_failed();
             tracing::warn!("Background saving error");
         }
     }
@@ -257,7 +264,7 @@ pub fn turn(server: &Server) {
     }
     let changes = persistence.unsaved_changes(server.counters.raw().dirty);
     let passed = unix_ms() / 1000 - persistence.last_save();
-    let is_due = |point: &&SavePoint| changes >= point.changes as u64 && passed > point.seconds as i64;
+    let is_due = |point: &&SavePoint| changes >= point.changes as u64 && passed > point.seconds;
     let points = server.config.save();
     if let Some(point) = points.iter().find(is_due)
         && !persistence.waits_after_failure()
@@ -284,6 +291,7 @@ pub fn save_before_exit(server: &Server, wish: Option<bool>) -> bool {
         tracing::warn!("There is a child saving an .rdb. Killing it!");
     }
     if !wish.unwrap_or(!server.config.save().is_empty()) {
+        remove_temporary();
         return true;
     }
     tracing::info!("Saving the final RDB snapshot before exiting.");
@@ -296,15 +304,4 @@ pub fn save_before_exit(server: &Server, wish: Option<bool>) -> bool {
         tracing::warn!("Error trying to save the DB, can't exit.");
     }
     is_saved
-}
-
-impl Server {
-    /// Finds out anew whether commands have to be refused because of the disk.
-    pub fn update_obstacles(&self) {
-        let persistence = &self.persistence;
-        let is_in_the_way = !persistence.is_last_save_ok()
-            && self.config.stop_writes_on_bgsave_error()
-            && !self.config.save().is_empty();
-        persistence.set_obstacle(obstacle::SNAPSHOT_FAILED, is_in_the_way);
-    }
 }

@@ -22,6 +22,13 @@ pub fn print(server: &Server, addresses: &[String]) {
     );
     tracing::info!("  databases      {}", server.keyspace.databases());
     tracing::info!("  memory         {maxmemory}");
-    tracing::info!("  persistence    none: data lives in memory only");
+    let points: Vec<String> =
+        config.save().iter().map(|point| format!("{} s/{} changes", point.seconds, point.changes)).collect();
+    let snapshots = match points.as_slice() {
+        [] => "snapshots only when asked for".to_owned(),
+        points => format!("snapshots after {}", points.join(", ")),
+    };
+    let log = if config.appendonly() { "every write logged, " } else { "" };
+    tracing::info!("  persistence    {log}{snapshots}, in {}", config.directory().display());
     tracing::info!("  configuration  {file}");
 }

@@ -93,12 +93,12 @@ pub struct Connection {
     /// Bytes from the beginning of the incomplete request on.
     remainder: Vec<u8>,
     /// The remainder holds complete requests that have not been looked at.
-    unprocessed: bool,
+    pub(super) unprocessed: bool,
     partial_spans: Vec<Span>,
     partial_large: Vec<Bytes>,
     receiving: Option<Receiving>,
     deferred: Option<Deferred>,
-    output: Output,
+    pub(super) output: Output,
     /// Position of the stream of effects that has to be secured before anything is sent; 0 if there is none.
     held_until: u64,
     closing: bool,
@@ -145,6 +145,7 @@ impl Connection {
         if connection.session.is_monitor {
             connection.worker.server.monitors.remove(client.id);
         }
+        client.has_closed();
         client.mailbox.close();
         let _ = connection.stream.shutdown().await;
         drop(connection);
@@ -623,6 +624,7 @@ impl Connection {
             Next::CloseAfterReply => {
                 self.closing = true;
                 // Whoever has seen the reply may rely on it that nothing is sent here any more.
+                self.worker.server.pubsub.forget(&mut self.session);
                 self.collect_mail(&mut scratch.out);
                 self.session.client.mailbox.close();
                 self.flush(cx, &mut scratch.out)?;
@@ -643,6 +645,9 @@ impl Connection {
     /// Appends what others have sent to the client.
     #[inline]
     fn collect_mail(&self, out: &mut Reply) {
+        if self.session.is_subscriber {
+            self.session.client.spread_relay();
+        }
         let mailbox = &self.session.client.mailbox;
         if mailbox.has_mail() {
             mailbox.empty_into(out);
@@ -711,7 +716,7 @@ impl Connection {
     }
 
     #[inline]
-    fn count_output(&self, bytes: u64) {
+    pub(super) fn count_output(&self, bytes: u64) {
         let totals = self.worker.totals();
         totals.output_bytes.add(bytes);
         totals.writes.add(1);

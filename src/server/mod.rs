@@ -40,10 +40,17 @@ use crate::state::{Clients, Server, random_id};
 use pidfile::Pidfile;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicI64, AtomicU32};
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
+
+/// What is loaded within this time is loaded before the first connection is accepted.
+const QUICK_LOADING: Duration = Duration::from_millis(100);
+
+/// How often it is looked whether the clock goes on.
+const PAUSED_STEP: Duration = Duration::from_millis(5);
 
 /// Connections get this long to send what is written when the server stops.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -57,7 +64,7 @@ pub fn build(config: Config, config_file: Option<PathBuf>, log: Log, program: St
     let keyspace = Keyspace::new(config.databases() as usize, config.keyspace_shards() as usize, reapers);
     let waiters = Arc::new(Waiters::default());
     keyspace.effects().set_observer(Party::Waiters, waiters.clone());
-    let (clients, pubsub) = (Arc::new(Clients::default()), Arc::new(PubSub::default()));
+    let (clients, pubsub) = (Arc::new(Clients::default()), Arc::new(PubSub::new(workers)));
     let tracking = Arc::new(Tracking::new(clients.clone()));
     keyspace.effects().set_publisher(Arc::new(KeyspaceEvents::new(pubsub.clone())));
     keyspace.effects().set_observer(Party::Tracking, tracking.clone());
@@ -162,22 +169,26 @@ async fn serve(config: Config, config_file: Option<PathBuf>, log: Log, program: 
     server.show_title();
     addresses.clear();
     memory::mark_startup();
-    // Whoever connects while data is loaded is told so.
-    server.persistence.begin_loading(0, unix_ms() / 1000);
-    let accepting = tokio::spawn(listener::serve_all(server.clone(), senders.clone(), listeners));
-    let cron = tokio::spawn(cron::run(server.clone()));
-    // Test suites and supervisors wait for these two lines, which are Redis's.
+    // Test suites and supervisors wait for this line and the one when data is loaded, which are Redis's.
     tracing::warn!("Server initialized");
-    let loading = {
+    server.persistence.begin_loading(0, unix_ms() / 1000);
+    let mut loading = {
         let server = server.clone();
         tokio::task::spawn_blocking(move || persist::start::load_data(&server, &log))
     };
+    // Whoever connects while data is loaded is told so; but nobody needs to hear of what is done in a moment.
+    let quickly = tokio::time::timeout(QUICK_LOADING, &mut loading).await;
+    let accepting = tokio::spawn(listener::serve_all(server.clone(), senders.clone(), listeners));
+    let cron = tokio::spawn(cron::run(server.clone()));
     let shutdown = until_shutdown(&server);
     tokio::pin!(shutdown);
-    let is_loaded = tokio::select! {
-        is_loaded = loading => is_loaded.unwrap_or(false),
-        // Who wants the server to end while it loads does not want to wait for it.
-        () = &mut shutdown => return 0,
+    let is_loaded = match quickly {
+        Ok(is_loaded) => is_loaded.unwrap_or(false),
+        Err(_) => tokio::select! {
+            is_loaded = loading => is_loaded.unwrap_or(false),
+            // Who wants the server to end while it loads does not want to wait for it.
+            () = &mut shutdown => return 0,
+        },
     };
     if !is_loaded {
         return 1;
@@ -216,8 +227,20 @@ fn shut_down_by_signal(server: &Server, words: u8) {
     server.shutdown.request(request);
 }
 
-/// Prepares for the end that somebody asked for. False if the server has to go on.
-async fn prepare_shutdown(server: &Arc<Server>, request: shutdown::Request) -> bool {
+/// Prepares for the end that somebody asked for. False if the server has to go on. Who `insists` while data is saved
+/// ends the process at once.
+async fn prepare_shutdown(
+    server: &Arc<Server>,
+    request: shutdown::Request,
+    insists: impl Future<Output = ()>,
+) -> bool {
+    // Tests hold the server's clock, by which Redis acts on signals, to abort in time.
+    while server.switches.cron_paused.load(Relaxed) && server.shutdown.is_requested() {
+        tokio::time::sleep(PAUSED_STEP).await;
+    }
+    if !server.shutdown.is_requested() {
+        return false;
+    }
     tracing::warn!("User requested shutdown...");
     // What is answered from here on would not be in the snapshot.
     server.pause.pause(Paused::Everything, i64::MAX, unix_ms());
@@ -225,7 +248,14 @@ async fn prepare_shutdown(server: &Arc<Server>, request: shutdown::Request) -> b
         let server = server.clone();
         tokio::task::spawn_blocking(move || persist::engine::save_before_exit(&server, request.save))
     };
-    let is_saved = saving.await.unwrap_or(false);
+    let is_saved = tokio::select! {
+        is_saved = saving => is_saved.unwrap_or(false),
+        () = insists => {
+            tracing::warn!("You insist... exiting now.");
+            persist::engine::remove_temporary();
+            std::process::exit(1);
+        }
+    };
     if (is_saved || request.force) && server.shutdown.settle() {
         return true;
     }
@@ -246,7 +276,7 @@ async fn until_shutdown(server: &Arc<Server>) {
                 tracing::error!("Cannot watch for signals: {error}");
                 loop {
                     let request = server.shutdown.requested().await;
-                    if prepare_shutdown(server, request).await {
+                    if prepare_shutdown(server, request, std::future::pending()).await {
                         return;
                     }
                 }
@@ -255,7 +285,10 @@ async fn until_shutdown(server: &Arc<Server>) {
     loop {
         tokio::select! {
             request = server.shutdown.requested() => {
-                if prepare_shutdown(server, request).await {
+                let insists = async {
+                    interrupt.recv().await;
+                };
+                if prepare_shutdown(server, request, insists).await {
                     return;
                 }
             }

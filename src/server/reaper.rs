@@ -3,6 +3,7 @@
 use crate::keyspace::unix_ms;
 use crate::memory;
 use crate::state::Server;
+use crate::state::waiters::Rest;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -24,7 +25,8 @@ pub fn start(id: usize, server: Arc<Server>) -> std::io::Result<JoinHandle<()>> 
             totals.dirty.add(round.expired + round.fields);
             totals.expire_nanos.add(round.took.as_nanos() as u64);
             if server.waiters.has_expired() {
-                server.waiters.serve_rest(&server.keyspace, unix_ms(), Vec::new(), |view| {
+                // Those who are served count their commands themselves.
+                server.waiters.serve_rest(&server.keyspace, unix_ms(), &mut Rest::default(), |view| {
                     view.finish();
                 });
             }

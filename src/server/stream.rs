@@ -1,6 +1,7 @@
 //! A connection's byte stream, whatever carries it. TLS joins here.
 
 use std::io;
+use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -25,6 +26,15 @@ impl Accepted {
             Accepted::Tcp(stream) => Stream::Tcp(TcpStream::from_std(stream)?),
             Accepted::Unix(stream) => Stream::Unix(UnixStream::from_std(stream)?),
         })
+    }
+}
+
+impl AsRawFd for Stream {
+    fn as_raw_fd(&self) -> RawFd {
+        match self {
+            Stream::Tcp(stream) => stream.as_raw_fd(),
+            Stream::Unix(stream) => stream.as_raw_fd(),
+        }
     }
 }
 

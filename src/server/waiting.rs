@@ -2,12 +2,14 @@
 //!
 //! Its task sleeps until somebody has ended the wait, the time is over, or the client sends something or goes away.
 //! Requests that follow are received, so that the end of the connection is noticed behind them, and run afterwards.
+//! The reply usually is sent by whoever ends the wait (see [`crate::state::outlet`]), and the task sleeps on.
 
 use super::connection::Connection;
 use crate::command::blocking;
 use crate::keyspace::unix_ms;
 use crate::state::session::Wait;
 use std::future::poll_fn;
+use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -43,12 +45,37 @@ impl Connection {
     /// Waits until the command is over. False: the connection has to close.
     pub(super) async fn wait(&mut self, wait: Box<Wait>) -> bool {
         let mut alarm = Alarm::default();
-        let goes_on = poll_fn(|cx| self.poll_wait(cx, &wait, &mut alarm)).await;
+        let goes_on = poll_fn(|cx| {
+            self.close_outlet();
+            let polled = self.poll_wait(cx, &wait, &mut alarm);
+            if polled.is_pending() {
+                self.open_outlet();
+            }
+            polled
+        })
+        .await;
         if !goes_on {
             let server = &self.worker.server;
             server.waiters.withdraw(&server.keyspace, &wait.waiter);
         }
         goes_on
+    }
+
+    /// While the task sleeps, has nothing else to send and will have nothing to run, whoever ends the wait may send the
+    /// reply.
+    fn open_outlet(&self) {
+        // Not where replies wait for the disk.
+        let waits_for_disk = self.worker.server.keyspace.effects().log().holds_all();
+        if self.output.is_empty() && !self.unprocessed && !waits_for_disk {
+            self.session.client.mailbox.open_outlet(self.stream.as_raw_fd());
+        }
+    }
+
+    fn close_outlet(&self) {
+        let sent = self.session.client.mailbox.close_outlet();
+        if sent > 0 {
+            self.count_output(sent as u64);
+        }
     }
 
     fn poll_wait(&mut self, cx: &mut Context<'_>, wait: &Wait, alarm: &mut Alarm) -> Poll<bool> {
@@ -61,10 +88,10 @@ impl Connection {
         {
             server.waiters.time_out(&server.keyspace, &wait.waiter);
         }
-        if let Some(outcome) = wait.waiter.outcome() {
-            let counters = server.counters.worker(self.worker.id);
-            blocking::count(server, counters, &self.session, wait, &outcome, unix_ms());
-            // The reply is in the mailbox.
+        if wait.waiter.has_ended() {
+            blocking::count(server, server.counters.worker(self.worker.id), &wait.waiter, unix_ms());
+            self.session.client.count_command();
+            // The reply is in the mailbox, or was sent already.
             return Poll::Ready(true);
         }
         if self.session.client.has_signals() && self.obey_signals() {

@@ -7,7 +7,7 @@ use super::stream::Accepted;
 use crate::memory;
 use crate::resp::reply::Reply;
 use crate::state::counters::WorkerTotals;
-use crate::state::{Client, Server, wake};
+use crate::state::{Client, Server, relay, wake};
 use bytes::Bytes;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -96,6 +96,9 @@ async fn serve(id: usize, server: Arc<Server>, mut assignments: mpsc::UnboundedR
     });
     tokio::task::spawn_local(publish_memory());
     tokio::task::spawn_local(wake::rounds());
+    let counting = worker.clone();
+    let turns = move || counting.totals().turns.get();
+    tokio::task::spawn_local(relay::serve(server.pubsub.relay(id).clone(), turns));
     let mut connections = tokio::task::JoinSet::new();
     loop {
         tokio::select! {

@@ -37,6 +37,7 @@ impl Server {
             log.configure();
         }
         self.tracking.set_max_keys(self.config.tracking_table_max_keys() as usize);
+        self.update_obstacles();
         self.slowlog.set_max_len(self.config.slowlog_max_len() as usize);
         let limits = self.config.client_output_buffer_limit();
         clients::set_output_limits(limits.normal.hard_bytes as usize, limits.pubsub.hard_bytes as usize);

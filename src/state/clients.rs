@@ -5,6 +5,7 @@
 //! its kill flag and wake it.
 
 use super::mailbox::{Mailbox, Put};
+use super::relay::Relay;
 use super::waiters::Waiter;
 use super::wake;
 use super::watch::WatchState;
@@ -46,6 +47,15 @@ const OVERFLOW: u8 = 4;
 /// The hard output limits of normal and of subscribed clients, bytes; 0 is none. One server per process.
 static NORMAL_LIMIT_BYTES: AtomicUsize = AtomicUsize::new(0);
 static PUBSUB_LIMIT_BYTES: AtomicUsize = AtomicUsize::new(0);
+
+/// Connections that have to close and have not yet: while there are any, not every subscriber counts.
+static CLOSING: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether any connection is being closed by others.
+#[inline]
+pub(super) fn any_closing() -> bool {
+    CLOSING.load(Ordering::Relaxed) > 0
+}
 
 /// Sets the hard output limits that mailboxes keep to, bytes; 0 is none.
 pub fn set_output_limits(normal_bytes: usize, pubsub_bytes: usize) {
@@ -124,6 +134,8 @@ pub struct Client {
     pub total_commands: AtomicU64,
     /// What others have for the client; see [`Client::send`].
     pub mailbox: Mailbox,
+    /// Where messages may be that are on their way to the mailbox; of a client that has ever subscribed.
+    relay: OnceLock<Arc<Relay>>,
     /// [`KILL`], [`TRIM`] and [`OVERFLOW`].
     signals: AtomicU8,
     /// Wakes the connection's task, to look at its flags. A task's waker never changes.
@@ -174,6 +186,7 @@ impl Client {
             total_out_bytes: AtomicU64::new(0),
             total_commands: AtomicU64::new(0),
             mailbox: Mailbox::default(),
+            relay: OnceLock::new(),
             signals: AtomicU8::new(0),
             waker: OnceLock::new(),
         }
@@ -222,8 +235,21 @@ impl Client {
     /// Asks the connection to close. Replies and mail that wait are not delivered.
     pub fn kill(&self) {
         self.mailbox.close();
-        self.signals.fetch_or(KILL, Ordering::AcqRel);
+        self.close_with(KILL);
+    }
+
+    fn close_with(&self, signals: u8) {
+        if self.signals.fetch_or(signals, Ordering::AcqRel) & KILL == 0 {
+            CLOSING.fetch_add(1, Ordering::Relaxed);
+        }
         self.wake();
+    }
+
+    /// The connection has ended and has no subscriptions any more.
+    pub fn has_closed(&self) {
+        if self.is_killed() {
+            CLOSING.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// Has the connection send what `write` writes, behind what others have sent it before and before the reply to
@@ -233,11 +259,30 @@ impl Client {
     /// May be called by any thread and under any lock, but `write` must not lock anything. The connection is woken
     /// at the end of the round (see [`wake`]).
     pub fn send(&self, write: impl FnOnce(&mut Reply)) -> bool {
+        self.spread_relay();
+        self.put_mail(write)
+    }
+
+    /// As [`Client::send`], past messages that are still in the relay.
+    pub(super) fn put_mail(&self, write: impl FnOnce(&mut Reply)) -> bool {
         match self.mailbox.put(write) {
             Put::Added => true,
             Put::Wake => self.has_mail(),
             Put::Closed => false,
         }
+    }
+
+    /// Makes sure that all that was published before is in the mailbox.
+    #[inline]
+    pub fn spread_relay(&self) {
+        if let Some(relay) = self.relay.get() {
+            relay.spread();
+        }
+    }
+
+    /// The client subscribes: its messages come through the relay of its worker.
+    pub(super) fn set_relay(&self, relay: &Arc<Relay>) {
+        self.relay.get_or_init(|| relay.clone());
     }
 
     /// Wakes the connection for its mail, unless that is too much: the limit is looked at as often as the connection
@@ -253,8 +298,7 @@ impl Client {
         let limit = limit.load(Ordering::Relaxed);
         if limit != 0 && self.output_beyond_buffer(self.waiting_bytes()) > limit {
             self.mailbox.close();
-            self.signals.fetch_or(OVERFLOW | KILL, Ordering::AcqRel);
-            self.wake();
+            self.close_with(OVERFLOW | KILL);
             return false;
         }
         true

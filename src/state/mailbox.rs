@@ -6,8 +6,10 @@
 //!
 //! A connection that nobody has anything for pays one relaxed load per command.
 
+use super::outlet::Outlet;
 use crate::resp::reply::{Proto, Reply};
 use parking_lot::Mutex;
+use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// A mailbox that was emptied keeps room for this many bytes, enough for a few short messages.
@@ -36,6 +38,10 @@ struct Content {
     /// The connection is to be woken when there are as many bytes.
     wake_at_bytes: usize,
     is_closed: bool,
+    /// Where mail may go without the connection.
+    outlet: Option<Outlet>,
+    /// What went out there since it was opened.
+    let_out_bytes: usize,
 }
 
 /// What came of putting something in.
@@ -90,10 +96,46 @@ impl Mailbox {
         self.clear(&mut content);
     }
 
+    /// Until [`Mailbox::close_outlet`], which has to come before the socket is closed, others may send the mail: the
+    /// connection sleeps and has nothing else to send.
+    pub fn open_outlet(&self, socket: RawFd) {
+        let mut content = self.content.lock();
+        if !content.is_closed && content.mail.is_empty() {
+            content.outlet = Some(Outlet::new(socket));
+        }
+    }
+
+    /// From now on only the connection sends. Returns how many bytes others have sent.
+    pub fn close_outlet(&self) -> usize {
+        let mut content = self.content.lock();
+        content.outlet = None;
+        std::mem::take(&mut content.let_out_bytes)
+    }
+
+    /// Sends all mail through the outlet, if it is open, and closes it. False if the connection has to do (the
+    /// rest of) it.
+    pub fn let_out(&self) -> bool {
+        let mut content = self.content.lock();
+        let content = &mut *content;
+        let (Some(outlet), Some(mail)) = (content.outlet.take(), content.mail.plain()) else { return false };
+        let sent = outlet.send(mail);
+        content.let_out_bytes += sent;
+        let rest = mail[sent..].to_vec();
+        self.clear(content);
+        if rest.is_empty() {
+            return true;
+        }
+        content.mail.raw(&rest);
+        self.bytes.store(rest.len(), Ordering::Relaxed);
+        self.has_mail.store(true, Ordering::Release);
+        false
+    }
+
     /// Throws everything away, and what comes from now on.
     pub fn close(&self) {
         let mut content = self.content.lock();
         content.is_closed = true;
+        content.outlet = None;
         self.clear(&mut content);
     }
 
@@ -126,6 +168,41 @@ mod tests {
         assert_eq!(put("c"), Put::Wake);
         mailbox.close();
         assert_eq!((put("d"), mailbox.bytes(), mailbox.has_mail()), (Put::Closed, 0, false));
+    }
+
+    #[test]
+    fn mail_goes_out_of_an_open_outlet_once() {
+        use std::io::Read;
+        use std::os::fd::AsRawFd;
+        let (socket, mut peer) = std::os::unix::net::UnixStream::pair().unwrap();
+        let mailbox = Mailbox::default();
+        let put = |bytes: &[u8]| mailbox.put(|mail| mail.raw(bytes));
+        put(b"a");
+        mailbox.open_outlet(socket.as_raw_fd());
+        assert!(!mailbox.let_out(), "there was mail before: it is the connection's turn");
+        mailbox.empty_into(&mut Reply::default());
+        mailbox.open_outlet(socket.as_raw_fd());
+        put(b"bc");
+        assert!(mailbox.let_out());
+        assert!(!mailbox.has_mail() && mailbox.bytes() == 0);
+        let mut got = [0; 8];
+        assert_eq!(peer.read(&mut got).unwrap(), 2);
+        assert_eq!((&got[..2], mailbox.close_outlet(), mailbox.close_outlet()), (b"bc".as_slice(), 2, 0));
+        put(b"d");
+        assert!(!mailbox.let_out() && mailbox.has_mail(), "closed");
+        // What the socket does not take stays.
+        mailbox.empty_into(&mut Reply::default());
+        mailbox.open_outlet(socket.as_raw_fd());
+        let much = vec![b'x'; 8 << 20];
+        put(&much);
+        assert!(!mailbox.let_out() && mailbox.has_mail());
+        let mut rest = Reply::default();
+        mailbox.empty_into(&mut rest);
+        assert_eq!(rest.len() + mailbox.close_outlet(), much.len());
+        mailbox.open_outlet(socket.as_raw_fd());
+        mailbox.close();
+        put(b"e");
+        assert!(!mailbox.let_out());
     }
 
     #[test]

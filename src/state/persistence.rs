@@ -1,6 +1,7 @@
 //! What the server knows of its data on disk: what is being loaded or saved, what became of it, and why writes may have
 //! to be refused. The work itself is done by an [`Engine`] that the `persist` folder provides: commands reach it here.
 
+use super::Server;
 use crate::keyspace::snapshot::Control;
 use parking_lot::Mutex;
 use std::sync::OnceLock;
@@ -242,5 +243,16 @@ impl Persistence {
 
     pub fn is_scheduled(&self) -> bool {
         self.is_scheduled.load(Relaxed)
+    }
+}
+
+impl Server {
+    /// Finds out anew whether commands have to be refused because of the disk.
+    pub fn update_obstacles(&self) {
+        let persistence = &self.persistence;
+        let is_in_the_way = !persistence.is_last_save_ok()
+            && self.config.stop_writes_on_bgsave_error()
+            && !self.config.save().is_empty();
+        persistence.set_obstacle(obstacle::SNAPSHOT_FAILED, is_in_the_way);
     }
 }

@@ -8,14 +8,16 @@
 //! A message is encoded once for each protocol that is listened with. Locks are taken in the order: channels,
 //! patterns, mailbox; nobody who holds one of them waits for anything else.
 
-use super::clients::Client;
+use super::clients::{self, Client};
+use super::relay::{Group, Relay};
 use super::session::Session;
-use crate::resp::reply::{Proto, Reply};
+use crate::resp::reply::Reply;
 use crate::types::glob;
 use ahash::RandomState;
 use bytes::Bytes;
 use crossbeam_utils::CachePadded;
 use parking_lot::{Mutex, RwLock};
+use smallvec::SmallVec;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -36,8 +38,50 @@ pub enum Kind {
     Shard,
 }
 
-/// Listeners by number of client.
-type Subscribers = HashMap<u64, Arc<Client>, RandomState>;
+/// Who listens to one channel or pattern.
+#[derive(Default)]
+struct Audience {
+    /// By worker; none is empty.
+    groups: SmallVec<[Arc<Group>; 2]>,
+}
+
+impl Audience {
+    fn insert(&mut self, relay: &Arc<Relay>, client: &Arc<Client>) {
+        let known = self.groups.iter().position(|group| Arc::ptr_eq(group.relay(), relay));
+        let at = known.unwrap_or_else(|| {
+            self.groups.push(Arc::new(Group::new(relay.clone())));
+            self.groups.len() - 1
+        });
+        self.groups[at].insert(client);
+    }
+
+    /// Whether the client was there.
+    fn remove(&mut self, id: u64) -> bool {
+        let Some(at) = self.groups.iter().position(|group| group.remove(id)) else { return false };
+        if self.groups[at].size() == 0 {
+            self.groups.swap_remove(at);
+        }
+        true
+    }
+
+    fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
+    /// How many listen. Who is being closed does not.
+    fn size(&self) -> usize {
+        let size = if clients::any_closing() { Group::live } else { Group::size };
+        self.groups.iter().map(|group| size(group)).sum()
+    }
+
+    /// Sends a message to all, and says to how many.
+    fn send(&self, write: impl Fn(&mut Reply)) -> usize {
+        for group in &self.groups {
+            group.relay().put(group, &write);
+        }
+        self.size()
+    }
+}
 
 /// What a session has subscribed to.
 #[derive(Default)]
@@ -69,7 +113,7 @@ impl Subscriptions {
 }
 
 /// Who listens to each channel, for a part of the channels.
-type Shard = Mutex<HashMap<Bytes, Subscribers, RandomState>>;
+type Shard = Mutex<HashMap<Bytes, Audience, RandomState>>;
 
 /// The channels of one namespace.
 struct Channels {
@@ -94,43 +138,40 @@ impl Channels {
         &self.shards[self.hasher.hash_one(channel) as usize % SHARDS]
     }
 
-    fn insert(&self, channel: &[u8], client: &Arc<Client>) -> Bytes {
+    fn insert(&self, channel: &[u8], relay: &Arc<Relay>, client: &Arc<Client>) -> Bytes {
         let mut shard = self.shard(channel).lock();
         let name = match shard.get_key_value(channel) {
             Some((name, _)) => name.clone(),
             None => Bytes::copy_from_slice(channel),
         };
-        shard.entry(name.clone()).or_default().insert(client.id, client.clone());
+        shard.entry(name.clone()).or_default().insert(relay, client);
         self.subscriptions.fetch_add(1, Ordering::Release);
         name
     }
 
     fn remove(&self, channel: &[u8], id: u64) {
         let mut shard = self.shard(channel).lock();
-        let Some(subscribers) = shard.get_mut(channel) else { return };
-        if subscribers.remove(&id).is_some() {
+        let Some(audience) = shard.get_mut(channel) else { return };
+        if audience.remove(id) {
             self.subscriptions.fetch_sub(1, Ordering::Release);
         }
-        if subscribers.is_empty() {
+        if audience.is_empty() {
             shard.remove(channel);
         }
     }
 
     /// How many listen to a channel. Who is being closed does not listen.
     fn listeners(&self, channel: &[u8]) -> usize {
-        self.shard(channel)
-            .lock()
-            .get(channel)
-            .map_or(0, |subscribers| subscribers.values().filter(|client| !client.is_killed()).count())
+        self.shard(channel).lock().get(channel).map_or(0, Audience::size)
     }
 
     /// The channels that somebody listens to.
     fn active(&self) -> Vec<Bytes> {
-        let is_active = |subscribers: &Subscribers| subscribers.values().any(|client| !client.is_killed());
         let mut names = Vec::new();
         for shard in &self.shards {
             let shard = shard.lock();
-            names.extend(shard.iter().filter(|(_, s)| is_active(s)).map(|(name, _)| name.clone()));
+            let active = shard.iter().filter(|(_, audience)| audience.size() > 0);
+            names.extend(active.map(|(name, _)| name.clone()));
         }
         names
     }
@@ -141,17 +182,35 @@ impl Channels {
 }
 
 /// All subscriptions of the server.
-#[derive(Default)]
 pub struct PubSub {
+    /// By worker.
+    relays: Box<[Arc<Relay>]>,
     channels: Channels,
     shard_channels: Channels,
-    patterns: RwLock<BTreeMap<Bytes, Subscribers>>,
+    patterns: RwLock<BTreeMap<Bytes, Audience>>,
     /// So that nobody looks at the patterns if there are none.
     pattern_count: AtomicUsize,
     clients: AtomicUsize,
 }
 
 impl PubSub {
+    /// For so many workers.
+    pub fn new(workers: usize) -> PubSub {
+        PubSub {
+            relays: (0..workers).map(|_| Arc::default()).collect(),
+            channels: Channels::default(),
+            shard_channels: Channels::default(),
+            patterns: RwLock::default(),
+            pattern_count: AtomicUsize::new(0),
+            clients: AtomicUsize::new(0),
+        }
+    }
+
+    /// What is published to clients of a worker goes through here.
+    pub fn relay(&self, worker: usize) -> &Arc<Relay> {
+        &self.relays[worker]
+    }
+
     /// Subscribes the session to `name`. From now on it gets what is published there.
     pub fn subscribe(&self, session: &mut Session, kind: Kind, name: &[u8]) {
         let subscriptions = session.subscriptions.get_or_insert_default();
@@ -159,16 +218,18 @@ impl PubSub {
             return;
         }
         let client = &session.client;
+        let relay = self.relay(client.worker);
+        client.set_relay(relay);
         let name = match kind {
-            Kind::Channel => self.channels.insert(name, client),
-            Kind::Shard => self.shard_channels.insert(name, client),
+            Kind::Channel => self.channels.insert(name, relay, client),
+            Kind::Shard => self.shard_channels.insert(name, relay, client),
             Kind::Pattern => {
                 let mut patterns = self.patterns.write();
                 let name = match patterns.get_key_value(name) {
                     Some((name, _)) => name.clone(),
                     None => Bytes::copy_from_slice(name),
                 };
-                patterns.entry(name.clone()).or_default().insert(client.id, client.clone());
+                patterns.entry(name.clone()).or_default().insert(relay, client);
                 self.pattern_count.store(patterns.len(), Ordering::Release);
                 name
             }
@@ -191,9 +252,9 @@ impl PubSub {
             Kind::Shard => self.shard_channels.remove(name, id),
             Kind::Pattern => {
                 let mut patterns = self.patterns.write();
-                if let Some(subscribers) = patterns.get_mut(name) {
-                    subscribers.remove(&id);
-                    if subscribers.is_empty() {
+                if let Some(audience) = patterns.get_mut(name) {
+                    audience.remove(id);
+                    if audience.is_empty() {
                         patterns.remove(name);
                     }
                 }
@@ -243,14 +304,13 @@ impl PubSub {
         }
         // The lock is held for the patterns, too: they must see the channel's messages in the same order.
         let shard = self.channels.shard(channel).lock();
-        let mut sent = match shard.get(channel) {
-            None => 0,
-            Some(subscribers) => deliver(subscribers, |out| write_message(out, "message", channel, message)),
-        };
+        let mut sent = shard
+            .get(channel)
+            .map_or(0, |audience| audience.send(|out| write_message(out, "message", channel, message)));
         if patterns {
-            for (pattern, subscribers) in &*self.patterns.read() {
+            for (pattern, audience) in &*self.patterns.read() {
                 if glob::matches(pattern, channel, false) {
-                    sent += deliver(subscribers, |out| {
+                    sent += audience.send(|out| {
                         out.push(4);
                         out.text("pmessage");
                         out.bulk(pattern);
@@ -269,9 +329,9 @@ impl PubSub {
             return 0;
         }
         let shard = self.shard_channels.shard(channel).lock();
-        shard.get(channel).map_or(0, |subscribers| {
-            deliver(subscribers, |out| write_message(out, "smessage", channel, message))
-        })
+        shard
+            .get(channel)
+            .map_or(0, |audience| audience.send(|out| write_message(out, "smessage", channel, message)))
     }
 
     fn channels_of(&self, kind: Kind) -> &Channels {
@@ -314,32 +374,10 @@ fn write_message(out: &mut Reply, kind: &str, channel: &[u8], message: &[u8]) {
     out.bulk(message);
 }
 
-/// Sends one message to many: written once for each protocol, shared or copied from there.
-fn deliver(subscribers: &Subscribers, write: impl Fn(&mut Reply)) -> usize {
-    if subscribers.len() == 1 {
-        return subscribers.values().filter(|client| client.send(&write)).count();
-    }
-    let encode = |proto: Proto| {
-        let mut encoded = Reply::new(proto);
-        write(&mut encoded);
-        encoded.into_bytes()
-    };
-    let (mut resp2, mut resp3) = (None, None);
-    let send = |client: &&Arc<Client>| {
-        client.send(|mail| {
-            let encoded = match mail.proto() {
-                Proto::Resp2 => resp2.get_or_insert_with(|| encode(Proto::Resp2)),
-                Proto::Resp3 => resp3.get_or_insert_with(|| encode(Proto::Resp3)),
-            };
-            mail.raw_shared(encoded);
-        })
-    };
-    subscribers.values().filter(send).count()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resp::reply::Proto;
     use crate::state::clients::Transport;
 
     fn session(id: u64) -> Session {
@@ -348,6 +386,7 @@ mod tests {
     }
 
     fn mail(session: &Session) -> String {
+        session.client.spread_relay();
         let mut out = Reply::default();
         session.client.mailbox.empty_into(&mut out);
         out.parts().map(|part| String::from_utf8_lossy(part.as_slice()).into_owned()).collect()
@@ -355,7 +394,7 @@ mod tests {
 
     #[test]
     fn channels_patterns_and_shard_channels_are_apart() {
-        let pubsub = PubSub::default();
+        let pubsub = PubSub::new(1);
         let (mut a, mut b) = (session(1), session(2));
         b.set_proto(Proto::Resp3);
         pubsub.subscribe(&mut a, Kind::Channel, b"news");
@@ -393,7 +432,7 @@ mod tests {
 
     #[test]
     fn who_is_being_closed_does_not_count() {
-        let pubsub = PubSub::default();
+        let pubsub = PubSub::new(1);
         let (mut a, mut b) = (session(1), session(2));
         pubsub.subscribe(&mut a, Kind::Channel, b"c");
         pubsub.subscribe(&mut b, Kind::Channel, b"c");
@@ -405,13 +444,14 @@ mod tests {
 
     #[test]
     fn large_messages_are_shared() {
-        let pubsub = PubSub::default();
+        let pubsub = PubSub::new(1);
         let mut sessions: Vec<Session> = (1..=3).map(session).collect();
         for session in &mut sessions {
             pubsub.subscribe(session, Kind::Channel, b"c");
         }
         let message = vec![b'x'; 100_000];
         assert_eq!(pubsub.publish(b"c", &message), 3);
+        pubsub.relay(0).spread();
         let addresses: HashSet<usize> = sessions
             .iter()
             .map(|session| {

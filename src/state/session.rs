@@ -44,11 +44,6 @@ pub struct Wait {
     pub waiter: Arc<Waiter>,
     /// Unix milliseconds; `None` if it may take for ever.
     pub deadline_ms: Option<i64>,
-    /// The command's number in the table, and its arguments as a log may show them.
-    pub command: usize,
-    pub args: Vec<Box<[u8]>>,
-    /// How long the command ran before it began to wait, nanoseconds.
-    pub nanos: u64,
 }
 
 /// One connection's state. Owned by its task; [`Session::client`] is the part that others see.

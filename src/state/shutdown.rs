@@ -47,6 +47,11 @@ impl Shutdown {
         aborted
     }
 
+    /// Whether a shutdown is asked for that can still be aborted.
+    pub fn is_requested(&self) -> bool {
+        self.state.load(Ordering::Acquire) == REQUESTED
+    }
+
     /// Whether the server is stopping for good: no new work.
     #[inline]
     pub fn is_stopping(&self) -> bool {

@@ -5,17 +5,24 @@
 //! whom it has to wake and wakes them when all tasks that were ready have had their turn, as an event loop sends
 //! what it has to send before it sleeps. On a thread without rounds, tasks are woken at once.
 
+use super::clients::Client;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 
 /// Room for this many tasks is kept from round to round.
 const KEEP_ROOM: usize = 1024;
 
+/// At most so many replies are sent by the thread itself at the end of a round: they take a system call each.
+const MAX_DELIVERED: usize = 16;
+
 /// A thread's round.
 struct Round {
     /// Whom to wake at its end.
     sleeping: RefCell<Vec<Waker>>,
+    /// Whose mail to send at its end, or to wake.
+    served: RefCell<Vec<Arc<Client>>>,
     /// Makes [`rounds`] run after the tasks that are ready now; none on a thread without rounds.
     end: RefCell<Option<Waker>>,
     /// The end of the round has been asked for.
@@ -24,19 +31,57 @@ struct Round {
 
 thread_local! {
     static ROUND: Round =
-        const { Round { sleeping: RefCell::new(Vec::new()), end: RefCell::new(None), is_ending: Cell::new(false) } };
+        const {
+            Round {
+                sleeping: RefCell::new(Vec::new()),
+                served: RefCell::new(Vec::new()),
+                end: RefCell::new(None),
+                is_ending: Cell::new(false),
+            }
+        };
+}
+
+impl Round {
+    /// Asks for the end of the round; false if the thread has none.
+    fn is_going_to_end(&self) -> bool {
+        let end = self.end.borrow();
+        if let Some(end) = &*end
+            && !self.is_ending.replace(true)
+        {
+            end.wake_by_ref();
+        }
+        end.is_some()
+    }
+
+    fn end(&self) {
+        self.is_ending.set(false);
+        let mut sleeping = self.sleeping.borrow_mut();
+        sleeping.drain(..).for_each(Waker::wake);
+        sleeping.shrink_to(KEEP_ROOM);
+        let mut served = self.served.borrow_mut();
+        for (at, client) in served.drain(..).enumerate() {
+            if at >= MAX_DELIVERED || !client.mailbox.let_out() {
+                client.wake();
+            }
+        }
+        served.shrink_to(KEEP_ROOM);
+    }
 }
 
 /// Wakes a task at the end of this thread's round.
 pub fn soon(waker: &Waker) {
-    ROUND.with(|round| match &*round.end.borrow() {
-        None => waker.wake_by_ref(),
-        Some(end) => {
-            round.sleeping.borrow_mut().push(waker.clone());
-            if !round.is_ending.replace(true) {
-                end.wake_by_ref();
-            }
-        }
+    ROUND.with(|round| match round.is_going_to_end() {
+        true => round.sleeping.borrow_mut().push(waker.clone()),
+        false => waker.wake_by_ref(),
+    });
+}
+
+/// Sends a client's mail at the end of this thread's round if its connection sleeps (see [`outlet`](super::outlet)),
+/// or wakes the connection.
+pub fn deliver_soon(client: &Arc<Client>) {
+    ROUND.with(|round| match round.is_going_to_end() {
+        true => round.served.borrow_mut().push(client.clone()),
+        false => client.wake(),
     });
 }
 
@@ -47,8 +92,7 @@ impl Drop for LastRound {
     fn drop(&mut self) {
         ROUND.with(|round| {
             round.end.take();
-            round.is_ending.set(false);
-            round.sleeping.take().into_iter().for_each(Waker::wake);
+            round.end();
         });
     }
 }
@@ -63,10 +107,8 @@ pub async fn rounds() {
             if !end.as_ref().is_some_and(|end| end.will_wake(cx.waker())) {
                 *end = Some(cx.waker().clone());
             }
-            round.is_ending.set(false);
-            let mut sleeping = round.sleeping.borrow_mut();
-            sleeping.drain(..).for_each(Waker::wake);
-            sleeping.shrink_to(KEEP_ROOM);
+            drop(end);
+            round.end();
         });
         Poll::<()>::Pending
     })
@@ -76,7 +118,6 @@ pub async fn rounds() {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::Wake;
 

@@ -159,6 +159,22 @@ impl Client {
         }
     }
 
+    /// The next reply; nothing if the server is gone.
+    pub fn try_receive(&mut self) -> Option<Vec<u8>> {
+        loop {
+            if let Some(len) = frame_len(&self.received) {
+                return Some(self.received.drain(..len).collect());
+            }
+            let mut chunk = [0; 64 * 1024];
+            let n = match self.stream.read(&mut chunk) {
+                Err(error) if !is_closed(error.kind()) => panic!("no reply: {error}"),
+                Ok(n @ 1..) => n,
+                _ => return None,
+            };
+            self.received.extend_from_slice(&chunk[..n]);
+        }
+    }
+
     /// The connection itself, to send or receive bytes past this client.
     pub fn stream(&self) -> &TcpStream {
         &self.stream

@@ -53,6 +53,7 @@ fn shutdown(call: &mut Call<'_, '_>) -> Result<(), Error> {
             if !call.server.shutdown.abort() {
                 return Err(Error::line("ERR No shutdown in progress."));
             }
+            tracing::warn!("Shutdown manually aborted.");
             call.out.ok();
         }
         Wish::Stop(request) => {

@@ -473,7 +473,7 @@ mod tests {
         let torn = [SET, &SET[..9]].concat();
         let (ok, text, _) = check(Mode::Report, &torn);
         assert!(
-            !ok && text.contains("0x              19: Expected to read 6 bytes, got 1 bytes\n"),
+            !ok && text.contains("0x              1d: Expected to read 6 bytes, got 1 bytes\n"),
             "{text}"
         );
         assert!(text.ends_with("AOF FILE is not valid. Use the --fix option to try fixing it.\n"));

@@ -1,6 +1,7 @@
 //! The folder of the log: names, sizes, and changes to it that are there as a whole or not at all.
 
 use super::manifest::{BadManifest, Manifest, Part};
+use crate::config::Config;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -122,9 +123,9 @@ impl Folder {
         manifest.parts().map(|part| self.size(part).unwrap_or(0)).sum()
     }
 
-    /// Deletes the files that are history, which the manifest then forgets.
-    pub fn remove_history(&self, manifest: &mut Manifest) {
-        if manifest.history.is_empty() {
+    /// Deletes the files that are history, which the manifest then forgets; not if `aof-disable-auto-gc` says so.
+    pub fn remove_history(&self, manifest: &mut Manifest, config: &Config) {
+        if manifest.history.is_empty() || config.aof_disable_auto_gc() {
             return;
         }
         for part in manifest.history.drain(..) {

@@ -179,7 +179,7 @@ impl Aof {
         let bytes = file.metadata().map_or(0, |data| data.len());
         let verb = if is_new { "Creating" } else { "Opening" };
         tracing::info!("{verb} AOF incr file {name} on server start");
-        folder.remove_history(manifest);
+        folder.remove_history(manifest, &self.server.config);
         self.current_bytes.store(folder.total_size(manifest), Ordering::Relaxed);
         files.phase = Phase::On;
         let position = self.server.keyspace.effects().open_log();
@@ -496,7 +496,11 @@ impl Engine for Handle {
 impl Aof {
     /// Takes over what the configuration says.
     fn configure(&self) {
-        let is_on = self.files.lock().phase != Phase::Off;
+        let is_on = {
+            let files = &mut *self.files.lock();
+            files.folder.remove_history(&mut files.manifest, &self.server.config);
+            files.phase != Phase::Off
+        };
         self.configure_on(is_on);
     }
 

@@ -240,7 +240,7 @@ mod tests {
         let (found, fault, offset) = read(b"#TS:5\r\n*1\r\n$4\r\nPING\r\n*2\r\n$0\r\n\r\n$2\r\n\r\n\r\n");
         assert_eq!(
             (found.as_slice(), offset),
-            (["#TS:5".to_owned(), "PING".into(), " \r\n".into()].as_slice(), 38)
+            (["#TS:5".to_owned(), "PING".into(), " \r\n".into()].as_slice(), 39)
         );
         assert!(fault.is_none());
     }

@@ -233,7 +233,7 @@ fn install(aof: &Aof, base: &Base, is_snapshot: bool, phase: Phase, is_whole: bo
     folder.write_manifest(&manifest)?;
     files.manifest = manifest;
     files.phase = Phase::On;
-    folder.remove_history(&mut files.manifest);
+    folder.remove_history(&mut files.manifest, &aof.server.config);
     let bytes = folder.total_size(&files.manifest);
     aof.current_bytes.store(bytes, Ordering::Relaxed);
     aof.base_bytes.store(bytes, Ordering::Relaxed);

@@ -36,6 +36,9 @@ const FILL_ENTRIES: usize = 64;
 /// A key takes no fewer bytes in a file: a bound for what is believed of sizes.
 const MIN_KEY_BYTES: u64 = 3;
 
+/// So many keys without elements are named in the log (Redis's figure).
+const MAX_EMPTY_LOGGED: u64 = 10;
+
 /// How a snapshot is loaded.
 #[derive(Clone, Copy)]
 pub struct Options {
@@ -130,7 +133,10 @@ impl fmt::Display for Error {
             Error::Signature => f.write_str("Wrong signature trying to load DB from file"),
             Error::Version(version) => write!(f, "Can't handle RDB format version {version}"),
             Error::Checksum { expected, got } => {
-                write!(f, "Wrong RDB checksum expected: ({expected:x}) but got ({got:x}). Aborting now.")
+                write!(
+                    f,
+                    "Wrong RDB checksum expected: ({expected:x}) but got ({got:x}). Aborting now. RDB CRC error"
+                )
             }
             Error::Module { name, at } => write!(
                 f,
@@ -260,7 +266,11 @@ impl Shared<'_> {
             match serialize::load(key.kind, &mut source, limits) {
                 Ok(value) => value.store(entry),
                 Err(Problem::Empty) => {
-                    self.empty.fetch_add(1, Ordering::Relaxed);
+                    if self.empty.fetch_add(1, Ordering::Relaxed) < MAX_EMPTY_LOGGED {
+                        let shown = |name: &[u8]| name.escape_ascii().to_string();
+                        let name = name.as_ref().map(|name| name.with(shown)).unwrap_or_default();
+                        tracing::info!("skipping empty key: {name}");
+                    }
                     return Ok(None);
                 }
                 Err(Problem::Corrupt(error)) => Err(error),

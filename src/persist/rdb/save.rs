@@ -10,7 +10,7 @@ use super::file::NewFile;
 use super::{SIGNATURE, opcode};
 use crate::command::serialize;
 use crate::keyspace::access;
-use crate::keyspace::snapshot::{Cut, Lane, Sink};
+use crate::keyspace::snapshot::{Control, Cut, Lane, Sink};
 use crate::keyspace::{Entry, StringRef};
 use crate::rdb::payload::{VERSION, VERSION_DEADLINES};
 use crate::rdb::value::kind;
@@ -20,10 +20,14 @@ use parking_lot::Mutex;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 /// A buffer that holds more goes to the file: enough for one system call to be worth it.
 const WRITE_FROM_BYTES: usize = 256 << 10;
+
+/// How soon a delay ends when the snapshot is cancelled.
+const DELAY_STEP: Duration = Duration::from_millis(10);
 
 /// Which facts about keys are written, as `maxmemory-policy` wants them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -100,6 +104,7 @@ pub struct Saver {
     writers: Mutex<Buffer>,
     sizes: Mutex<Sizes>,
     target: Mutex<Target>,
+    snapshot: OnceLock<Control>,
 }
 
 /// What stands in front of the keys beside sizes.
@@ -120,7 +125,22 @@ impl Saver {
             writers: Mutex::default(),
             sizes: Mutex::default(),
             target: Mutex::new(Target { file: Some(file), error: None }),
+            snapshot: OnceLock::new(),
         })
+    }
+
+    /// States which snapshot this is for.
+    pub fn belongs_to(&self, snapshot: Control) {
+        let _ = self.snapshot.set(snapshot);
+    }
+
+    /// Waits for the time that the keys take since the last breath, or until nobody wants the snapshot any more.
+    fn delay(&self) {
+        let keys = std::mem::take(&mut self.walker.lock().keys);
+        let end = Instant::now() + self.options.key_delay * keys as u32;
+        while Instant::now() < end && !self.snapshot.get().is_some_and(Control::is_cancelled) {
+            std::thread::sleep(end.saturating_duration_since(Instant::now()).min(DELAY_STEP));
+        }
     }
 
     /// To be called at the cut: writes what stands in front of all keys, into memory.
@@ -288,8 +308,7 @@ impl Sink for Saver {
 
     fn breathe(&self) -> bool {
         if !self.options.key_delay.is_zero() {
-            let keys = std::mem::take(&mut self.walker.lock().keys);
-            std::thread::sleep(self.options.key_delay * keys as u32);
+            self.delay();
         }
         self.write_out(WRITE_FROM_BYTES);
         self.target.lock().error.is_none()

@@ -21,7 +21,7 @@ mod waiter;
 #[cfg(test)]
 mod model;
 
-pub use waiter::{Operation, Outcome, Terms, Unblock, Waiter};
+pub use waiter::{Bill, Operation, Outcome, Terms, Unblock, Waiter};
 
 use super::clients::Client;
 use crate::keyspace::effects::{Change, Listed, MassChange, Observer, Party, Place};
@@ -64,6 +64,15 @@ pub struct BlockingKeys {
 pub struct Postponed {
     place: Place,
     destination: Box<[u8]>,
+}
+
+/// What serving leaves to whoever has the locks.
+#[derive(Default)]
+pub struct Rest {
+    /// To be given to [`Waiters::serve_rest`].
+    pub postponed: Vec<Postponed>,
+    /// Waits that have ended: their commands are to be counted.
+    pub ended: Vec<Arc<Waiter>>,
 }
 
 /// All queues of the server.
@@ -116,10 +125,11 @@ impl Waiters {
         client: &Arc<Client>,
         operation: Box<dyn Operation>,
         terms: Terms,
+        bill: Bill,
     ) -> Arc<Waiter> {
         let parts = operation.keys().iter().map(|key| part_of(view.keyspace().hash(key))).collect();
         let ordinal = self.last_ordinal.fetch_add(1, Ordering::Relaxed) + 1;
-        let waiter = Arc::new(Waiter::new(ordinal, client.clone(), view.db, operation, parts, terms));
+        let waiter = Arc::new(Waiter::new(ordinal, client.clone(), view.db, operation, parts, (terms, bill)));
         self.clients.fetch_add(1, Ordering::Relaxed);
         self.timed.fetch_add(terms.is_timed as usize, Ordering::Relaxed);
         if !waiter.parts.is_empty() {
@@ -169,19 +179,19 @@ impl Waiters {
     }
 
     /// Serves those who wait for keys that were made ready, and for keys that become ready by that. What cannot be
-    /// done under this view is added to `postponed`.
-    pub fn serve(&self, view: &mut View<'_>, ready: Vec<Place>, postponed: &mut Vec<Postponed>) {
+    /// done under this view is added to `rest`.
+    pub fn serve(&self, view: &mut View<'_>, ready: Vec<Place>, rest: &mut Rest) {
         let mut ready = VecDeque::from(ready);
         while let Some(Place { db, key }) = ready.pop_front() {
             let (selected, actor) = (std::mem::replace(&mut view.db, db), view.actor());
-            self.serve_key(view, &key, postponed);
+            self.serve_key(view, &key, rest);
             view.db = selected;
             view.act_for(actor);
             ready.extend(ready_keys(view));
         }
     }
 
-    fn serve_key(&self, view: &mut View<'_>, key: &[u8], postponed: &mut Vec<Postponed>) {
+    fn serve_key(&self, view: &mut View<'_>, key: &[u8], rest: &mut Rest) {
         let mut after = 0;
         while let Some(waiter) = self.next(view, view.db, key, after) {
             after = waiter.ordinal;
@@ -193,7 +203,7 @@ impl Waiters {
             {
                 // Whoever comes behind in the queue has to wait for it.
                 let place = Place { db: view.db, key: key.into() };
-                postponed.push(Postponed { place, destination: destination.into() });
+                rest.postponed.push(Postponed { place, destination: destination.into() });
                 return;
             }
             if self.claim(view.keyspace(), &waiter) {
@@ -203,30 +213,31 @@ impl Waiters {
                     view.log_unit();
                     result
                 });
+                rest.ended.push(waiter);
             }
         }
     }
 
     /// Does what was postponed, and looks at keys that have expired: to be called when no shard is held. `finished` is
-    /// given each view that was needed.
+    /// given each view that was needed. Adds to the waits that have ended.
     pub fn serve_rest(
         &self,
         keyspace: &Keyspace,
         now_ms: i64,
-        mut postponed: Vec<Postponed>,
+        rest: &mut Rest,
         mut finished: impl FnMut(&mut View<'_>),
     ) {
         let mut expired = self.take_expired();
         loop {
-            if let Some(Postponed { place, destination }) = postponed.pop() {
+            if let Some(Postponed { place, destination }) = rest.postponed.pop() {
                 let places = [(place.db, &*place.key), (place.db, &*destination)];
                 let mut view = keyspace.lock_places(place.db, now_ms, &places, Mode::Exclusive);
-                self.serve(&mut view, vec![place.clone()], &mut postponed);
+                self.serve(&mut view, vec![place.clone()], rest);
                 finished(&mut view);
             } else if let Some(place) = expired.pop() {
                 let places = [(place.db, &*place.key)];
                 let mut view = keyspace.lock_places(place.db, now_ms, &places, Mode::Exclusive);
-                self.serve(&mut view, vec![place.clone()], &mut postponed);
+                self.serve(&mut view, vec![place.clone()], rest);
                 finished(&mut view);
             } else {
                 return;
@@ -302,10 +313,10 @@ impl Waiters {
         self.claim(keyspace, waiter)
     }
 
-    /// CLIENT UNBLOCK: false if the client does not wait.
-    pub fn unblock(&self, keyspace: &Keyspace, client: &Client, how: Unblock) -> bool {
-        let Some(waiter) = client.waiter() else { return false };
-        match how {
+    /// CLIENT UNBLOCK: the wait that was ended, none if the client does not wait.
+    pub fn unblock(&self, keyspace: &Keyspace, client: &Client, how: Unblock) -> Option<Arc<Waiter>> {
+        let waiter = client.waiter()?;
+        let ended = match how {
             Unblock::Timeout => self.time_out(keyspace, &waiter),
             Unblock::Error => {
                 let claimed = self.claim(keyspace, &waiter);
@@ -314,7 +325,8 @@ impl Waiters {
                 }
                 claimed
             }
-        }
+        };
+        ended.then_some(waiter)
     }
 
     /// How many clients wait.

@@ -105,13 +105,13 @@ impl World {
 
     /// Pushes one element to each key, as one command, and serves whoever waits.
     fn push(&self, keys: &[usize]) {
-        let mut postponed = Vec::new();
+        let mut rest = Rest::default();
         self.with(keys, |view| {
             keys.iter().for_each(|key| add(view, &self.keys[*key], 1));
             let ready = ready_keys(view);
-            self.waiters.serve(view, ready, &mut postponed);
+            self.waiters.serve(view, ready, &mut rest);
         });
-        self.waiters.serve_rest(&self.keyspace, NOW_MS, postponed, |view| {
+        self.waiters.serve_rest(&self.keyspace, NOW_MS, &mut rest, |view| {
             view.finish();
         });
     }
@@ -140,14 +140,18 @@ impl World {
         if holds_locks {
             return self.with(&all, |view| match look(view, &take) {
                 true => Client::Served,
-                false => Client::Waiting(self.waiters.wait(view, &client, Box::new(take), terms)),
+                false => {
+                    Client::Waiting(self.waiters.wait(view, &client, Box::new(take), terms, Bill::default()))
+                }
             });
         }
         // The fault: to look first, and to join the queue when the locks were away.
         if self.with(&all, |view| look(view, &take)) {
             return Client::Served;
         }
-        Client::Waiting(self.with(&all, |view| self.waiters.wait(view, &client, Box::new(take), terms)))
+        Client::Waiting(
+            self.with(&all, |view| self.waiters.wait(view, &client, Box::new(take), terms, Bill::default())),
+        )
     }
 
     fn elements(&self) -> i64 {
@@ -167,7 +171,7 @@ impl Client {
     fn is_served(&self) -> bool {
         match self {
             Client::Served => true,
-            Client::Waiting(waiter) => waiter.outcome().is_some(),
+            Client::Waiting(waiter) => waiter.has_ended(),
         }
     }
 }
@@ -214,7 +218,7 @@ fn a_wait_ends_once() {
     let (timed_out, withdrawn) = (join(clock), join(end));
     pushers.into_iter().for_each(join);
     assert!(!(timed_out && withdrawn), "ended twice");
-    let served = waiter.outcome().is_some() && !timed_out;
+    let served = waiter.has_ended() && !timed_out;
     assert!(withdrawn || timed_out || served, "nobody has ended it");
     check(&world, 2, served as usize, 0);
 }
@@ -276,7 +280,7 @@ fn serving_without_the_locks_is_found() {
                 add(view, &w.keys[0], 1);
                 ready_keys(view)
             });
-            w.with(&[0], |view| w.waiters.serve(view, ready, &mut Vec::new()));
+            w.with(&[0], |view| w.waiters.serve(view, ready, &mut Rest::default()));
         };
         let pusher = world.spawn(push_then_serve);
         let late = join(world.spawn(|w| w.with(&[0], |view| count(view, &w.keys[0]) > 0)));

@@ -3,9 +3,10 @@
 use crate::keyspace::View;
 use crate::resp::reply::{Proto, Reply};
 use crate::state::clients::Client;
+use crate::state::wake;
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 /// A command that waits for its keys, as data: it is carried out by whoever makes one of them ready.
 pub trait Operation: Send + Sync {
@@ -95,6 +96,16 @@ pub enum Unblock {
     Error,
 }
 
+/// The command that waits, as far as it is counted and logged when it is over.
+#[derive(Default, Debug)]
+pub struct Bill {
+    /// The command's number in the table, and its arguments as a log may show them.
+    pub command: usize,
+    pub args: Vec<Box<[u8]>>,
+    /// How long it ran before it began to wait, nanoseconds.
+    pub nanos: AtomicU64,
+}
+
 /// What has to be known of the connection that waits.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms {
@@ -109,14 +120,15 @@ pub struct Terms {
 pub struct Waiter {
     /// Counts up with each wait: who comes first is served first.
     pub(super) ordinal: u64,
-    pub(super) client: Arc<Client>,
+    pub client: Arc<Client>,
+    pub bill: Bill,
     pub(super) db: usize,
     pub(super) operation: Box<dyn Operation>,
     /// In which part of the queues each of the keys is.
     pub(super) parts: Box<[usize]>,
     pub(super) claim: Claim,
     pub(super) terms: Terms,
-    outcome: Mutex<Outcome>,
+    outcome: Mutex<Option<Outcome>>,
 }
 
 impl Waiter {
@@ -126,11 +138,12 @@ impl Waiter {
         db: usize,
         operation: Box<dyn Operation>,
         parts: Box<[usize]>,
-        terms: Terms,
+        (terms, bill): (Terms, Bill),
     ) -> Waiter {
         Waiter {
             ordinal,
             client,
+            bill,
             db,
             operation,
             parts,
@@ -153,19 +166,25 @@ impl Waiter {
         });
         if !self.terms.silent {
             // The connection is woken below, not by its mail: it must not be awake before the wait has ended.
+            self.client.spread_relay();
             self.client.mailbox.put(|mail| mail.append(&reply));
         }
-        *self.outcome.lock() = Outcome { nanos: clock.elapsed().as_nanos() as u64, error };
+        *self.outcome.lock() = Some(Outcome { nanos: clock.elapsed().as_nanos() as u64, error });
         self.claim.end();
-        self.client.wake_soon();
+        wake::deliver_soon(&self.client);
     }
 
     pub fn is_waiting(&self) -> bool {
         self.claim.is_waiting()
     }
 
-    /// What became of the wait, once it is over. To be asked for once.
-    pub fn outcome(&self) -> Option<Outcome> {
-        self.claim.has_ended().then(|| std::mem::take(&mut *self.outcome.lock()))
+    /// Whether the wait is over, and the reply on its way.
+    pub fn has_ended(&self) -> bool {
+        self.claim.has_ended()
+    }
+
+    /// What became of the wait, for the first who asks when it is over: who then counts the command.
+    pub fn take_outcome(&self) -> Option<Outcome> {
+        if self.has_ended() { self.outcome.lock().take() } else { None }
     }
 }

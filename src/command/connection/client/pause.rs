@@ -1,6 +1,7 @@
 //! CLIENT PAUSE, UNPAUSE and UNBLOCK: making clients wait, and ending their waits.
 
 use super::ADMIN;
+use crate::command::blocking;
 use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::help;
@@ -100,7 +101,10 @@ fn unblock(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let id = number::parse_i64(id).ok_or(Error::NotInteger)?;
     let client = u64::try_from(id).ok().and_then(|id| call.server.clients.get(id));
     let unblocked =
-        client.is_some_and(|client| call.server.waiters.unblock(&call.server.keyspace, &client, how));
-    call.out.integer(unblocked.into());
+        client.and_then(|client| call.server.waiters.unblock(&call.server.keyspace, &client, how));
+    if let Some(waiter) = &unblocked {
+        blocking::count(call.server, call.meter.counters, waiter, call.keys.now_ms);
+    }
+    call.out.integer(unblocked.is_some().into());
     Ok(())
 }
