@@ -37,6 +37,7 @@ fn spop(call: &mut Call<'_, '_>) -> Result<(), Error> {
     if !call.args.is_done() {
         return spop_count(call, key);
     }
+    let is_logged = call.keys.is_logged();
     let Some(entry) = call.keys.update(key) else {
         call.out.null();
         return Ok(());
@@ -44,7 +45,9 @@ fn spop(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let mut popped = Names::default();
     value::pop(entry, &mut rand::rng(), |member| {
         reply_member(call.out, member);
-        member.with(|member| popped.push(member));
+        if is_logged {
+            member.with(|member| popped.push(member));
+        }
     })?;
     let is_empty = SetRef::of(entry)?.is_empty();
     if is_empty {
@@ -75,6 +78,7 @@ fn spop_count(call: &mut Call<'_, '_>, key: &[u8]) -> Result<(), Error> {
     }
     let count = call.args.next_i64().ok().and_then(|count| usize::try_from(count).ok());
     let count = count.ok_or(Error::OutOfRangePositive)?;
+    let is_logged = call.keys.is_logged();
     let Some(entry) = call.keys.update(key) else {
         call.out.set(0);
         return Ok(());
@@ -91,7 +95,9 @@ fn spop_count(call: &mut Call<'_, '_>, key: &[u8]) -> Result<(), Error> {
         let limits = Limits::of(&call.server.config);
         value::pop_many(entry, popped, limits, &mut rand::rng(), |member| {
             reply_member(call.out, member);
-            member.with(|member| names.push(member));
+            if is_logged {
+                member.with(|member| names.push(member));
+            }
         })?;
     }
     if popped > 0 {

@@ -195,6 +195,10 @@ impl Writer {
             stamped.extend_from_slice(&self.chunk.bytes[from..until]);
             &stamped
         };
+        let delay_micros = self.aof.server.switches.log_delay_micros.load(Ordering::Relaxed);
+        if delay_micros > 0 {
+            std::thread::sleep(Duration::from_micros(delay_micros));
+        }
         let started = Instant::now();
         let result = (&*target.file).write_all(bytes);
         self.aof.note_write(started.elapsed());

@@ -72,6 +72,10 @@ fn debug(call: &mut Call<'_, '_>) -> Result<(), Error> {
             tracing::warn!("DEBUG LOG: {}", String::from_utf8_lossy(call.args.take()?));
         }
         (b"reload", _) => return reload(call),
+        (b"aof-flush-sleep", 1) => {
+            let micros = call.args.next_i64()?.max(0) as u64;
+            call.server.switches.log_delay_micros.store(micros, Relaxed);
+        }
         (b"loadaof", 0) => return load_log(call),
         (b"panic", 0) => panic!("called by DEBUG PANIC"),
         (b"htstats", 1..=2) => return table_statistics(call),
@@ -243,6 +247,8 @@ fn packed_threshold(call: &mut Call<'_, '_>) -> Result<(), Error> {
 }
 
 const HELP: &[&str] = &[
+    "AOF-FLUSH-SLEEP <microseconds>",
+    "    Wait for so long before each write to the append-only file.",
     "CHANGE-REPL-ID",
     "    Give the data set's history a new name.",
     "CONFIG-REWRITE-FORCE-ALL",
