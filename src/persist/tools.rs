@@ -10,10 +10,10 @@ use std::path::Path;
 pub fn run(program: &str, args: &[OsString]) -> Option<i32> {
     let called_as = Path::new(program).file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let word = args.first().and_then(|word| word.to_str());
-    if called_as == "redis-check-rdb" {
+    if called_as.ends_with("-check-rdb") {
         return Some(check_rdb(called_as, args));
     }
-    if called_as == "redis-check-aof" {
+    if called_as.ends_with("-check-aof") {
         return Some(aof::check::run(called_as, args));
     }
     match word {

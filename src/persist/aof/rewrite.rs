@@ -91,8 +91,8 @@ pub fn begin(aof: &Arc<Aof>) -> Rewriting {
     }
     aof.is_scheduled.store(false, Ordering::Relaxed);
     aof.rewrites.fetch_add(1, Ordering::Relaxed);
-    let own = aof.clone();
-    let spawned = std::thread::Builder::new().name("aof-rewrite".into()).spawn(move || run(&own));
+    let (own, is_snapshot) = (aof.clone(), aof.server.config.aof_use_rdb_preamble());
+    let spawned = std::thread::Builder::new().name("aof-rewrite".into()).spawn(move || run(&own, is_snapshot));
     match spawned {
         Ok(_) => Rewriting::Started,
         Err(error) => {
@@ -112,10 +112,10 @@ enum Ended {
     Failed,
 }
 
-fn run(aof: &Aof) {
+fn run(aof: &Aof, is_snapshot: bool) {
     let started = Instant::now();
     tracing::info!("Background append only file rewriting started by pid {}", std::process::id());
-    match rewrite(aof) {
+    match rewrite(aof, is_snapshot) {
         Ended::Done => {
             aof.note_rewrite(true, started.elapsed());
             tracing::info!("Background AOF rewrite finished successfully");
@@ -162,10 +162,9 @@ fn new_increment(aof: &Aof) -> Option<(Phase, Target)> {
     Some((files.phase, Target { file, bytes: 0 }))
 }
 
-fn rewrite(aof: &Aof) -> Ended {
+fn rewrite(aof: &Aof, is_snapshot: bool) -> Ended {
     let server = &*aof.server;
     let keyspace = &server.keyspace;
-    let is_snapshot = server.config.aof_use_rdb_preamble();
     let Some((phase, target)) = new_increment(aof) else {
         return if aof.is_rewriting_cancelled() { Ended::Cancelled } else { Ended::Failed };
     };
