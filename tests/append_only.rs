@@ -336,7 +336,8 @@ fn redis_takes_the_log_over_and_gives_it_back() {
                 await_rewritten(&mut client);
                 write_all_kinds(&mut client);
             }
-            std::thread::sleep(Duration::from_millis(20));
+            // Redis removes what has expired a moment later.
+            std::thread::sleep(Duration::from_millis(300));
             expected = digest(&mut client);
             client.write(&encode(&["SHUTDOWN", "NOSAVE"]));
             server.wait();
@@ -383,7 +384,11 @@ fn the_tool_says_what_redis_says() {
         std::fs::write(&path, &case).expect("a file");
         let file = path.to_str().expect("a path");
         let (theirs, mine) = (tool_output(redis_tool(), &[file]), tool_output(ours(), &[file]));
-        assert_eq!(mine, theirs, "{}", case.escape_ascii());
+        // Behind the end of a line Redis shows what happens to lie there.
+        let known = |(text, ok): (String, bool)| {
+            (text.split("got: 00").map(|part| part.get(2..).unwrap_or("")).collect::<String>(), ok)
+        };
+        assert_eq!(known(mine), known(theirs), "{}", case.escape_ascii());
     }
 }
 

@@ -47,6 +47,10 @@ fn normal(commands: Vec<String>) -> Vec<String> {
         if words[0] == "xgroup" && words[1].eq_ignore_ascii_case("setid") && words.len() == 7 {
             continue;
         }
+        // What a stream is trimmed to is said in one way only, and that it is there is not said again.
+        if words[0] == "xadd" || words[0] == "xtrim" {
+            words.retain(|word| word != "=" && !word.eq_ignore_ascii_case("nomkstream"));
+        }
         // Which members are popped is left to chance.
         if words[0] == "srem" {
             words = vec![words[0].clone(), words[1].clone(), words.len().to_string()];

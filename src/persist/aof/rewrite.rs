@@ -92,7 +92,8 @@ pub fn begin(aof: &Arc<Aof>) -> Rewriting {
     aof.is_scheduled.store(false, Ordering::Relaxed);
     aof.rewrites.fetch_add(1, Ordering::Relaxed);
     let (own, is_snapshot) = (aof.clone(), aof.server.config.aof_use_rdb_preamble());
-    let spawned = std::thread::Builder::new().name("aof-rewrite".into()).spawn(move || run(&own, is_snapshot));
+    let spawned =
+        std::thread::Builder::new().name("aof-rewrite".into()).spawn(move || run(&own, is_snapshot));
     match spawned {
         Ok(_) => Rewriting::Started,
         Err(error) => {
