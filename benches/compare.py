@@ -15,7 +15,8 @@ import time
 from pathlib import Path
 
 from comparison import (
-    connections, expiry, handoff, latency, machine, memory, peer, persistence, publish, throughput, types,
+    connections, expiry, handoff, latency, machine, memory, peer, persistence, publish, scripts,
+    throughput, types,
 )
 from comparison.context import Context, raise_file_limit
 from comparison.load import Load
@@ -35,6 +36,8 @@ SECTIONS = {
     "memory": memory.per_key,
     "connections": connections.idle,
     "expiry": expiry.burst,
+    "scripts": scripts.limiters,
+    "scripts-gets": scripts.beside_gets,
     "types-p64": types.requests,
     "types-ranges": types.ranges,
     "types-big": types.one_big,

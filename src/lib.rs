@@ -29,6 +29,7 @@ pub mod observe;
 pub mod persist;
 pub mod rdb;
 pub mod resp;
+pub mod script;
 pub mod server;
 pub mod state;
 pub mod types;

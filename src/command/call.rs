@@ -30,6 +30,8 @@ pub enum Origin {
     Client,
     /// It was queued behind MULTI.
     Transaction,
+    /// A script has called it.
+    Script,
 }
 
 impl Origin {

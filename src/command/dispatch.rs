@@ -10,6 +10,7 @@ use super::errors::{Error, echo};
 use super::inside;
 use super::keyspec;
 use super::meter::Meter;
+use super::scripting;
 use super::spec::{Flags, Scope};
 use super::table::{Entry, table};
 use super::transaction::{self, Queued};
@@ -18,6 +19,7 @@ use crate::keyspace::{Footprint, View, unix_ms};
 use crate::memory;
 use crate::resp::reply::{Proto, Reply};
 use crate::resp::scan::Request;
+use crate::script::Purpose;
 use crate::state::counters::WorkerTotals;
 use crate::state::pause::Paused;
 use crate::state::persistence::obstacle;
@@ -104,7 +106,7 @@ pub fn hash_keys(server: &Server, resolved: Resolved, request: Request<'_>, keys
     match entry.single_key {
         Some(at) if at < request.len() => push(at),
         Some(_) => {}
-        None if matches!(entry.spec.scope, Scope::Keys) && !entry.spec.keys.is_empty() => {
+        None if matches!(entry.spec.scope, Scope::Keys | Scope::Script) && !entry.spec.keys.is_empty() => {
             let before = keys.len();
             let mut push = |at: usize, _| {
                 let key = request.get(at);
@@ -256,6 +258,9 @@ impl<'a> Dispatcher<'a> {
         }
         if flags.contains(Flags::NO_MULTI) && session.transaction.is_some() {
             return Err(Error::line("ERR Command not allowed inside a transaction"));
+        }
+        if self.server.scripting.is_busy() && !flags.contains(Flags::ALLOW_BUSY) {
+            return Err(busy_error(self.server));
         }
         if flags.contains(Flags::DENYOOM) {
             let limit = self.server.config.maxmemory();
@@ -429,13 +434,29 @@ impl<'a> Dispatcher<'a> {
             view.pass_on(keys);
             return Ok(());
         }
+        let is_script = matches!(entry.spec.scope, Scope::Script);
+        let wanders = is_script && scripting::may_wander(self.server, entry, request);
+        if wanders && self.grow(session, keys, mode) {
+            return Ok(());
+        }
         self.release();
         self.view = Some(match entry.spec.scope {
             Scope::Keys => self.server.keyspace.lock_keys(session.db, self.now_ms, keys, mode),
+            Scope::Script if !wanders => self.server.keyspace.lock_keys(session.db, self.now_ms, keys, mode),
             _ => self.lock_more(session, entry, request)?,
         });
         self.locked_raw = self.meter.last_raw();
         Ok(())
+    }
+
+    /// Whether the view can be used on, as it may grow: the last script did not keep to its keys, and neither will this.
+    fn grow(&mut self, session: &Session, keys: &'a [Hashed], mode: Mode) -> bool {
+        let Some(view) = self.view.as_mut().filter(|view| view.may_grow()) else { return false };
+        let mut footprint = Footprint::default();
+        keys.iter().for_each(|key| footprint.add_key(session.db, key.hash, mode));
+        view.turn_to(session.db);
+        view.pass_on(keys);
+        view.cover(&footprint)
     }
 
     /// Locks for a command that locks otherwise than by its keys in the selected database.
@@ -464,7 +485,21 @@ impl<'a> Dispatcher<'a> {
                     places.into_iter().map(|(db, at)| (db, request.get(at))).collect();
                 keyspace.lock_places(db, now_ms, &places, mode)
             }
-            Scope::Queued => keyspace.lock_footprint(db, now_ms, &transaction::footprint(keyspace, session)),
+            Scope::Queued => {
+                let footprint = transaction::footprint(keyspace, session);
+                if footprint.is_open() {
+                    keyspace.lock_growing(db, now_ms, &footprint, Mode::Exclusive)
+                } else {
+                    keyspace.lock_footprint(db, now_ms, &footprint)
+                }
+            }
+            Scope::Script => {
+                let mut footprint = Footprint::default();
+                let mut hashed = Vec::new();
+                hash_keys(self.server, Resolved::Command(entry), request, &mut hashed);
+                hashed.iter().for_each(|key| footprint.add_key(db, key.hash, mode));
+                keyspace.lock_growing(db, now_ms, &footprint, mode)
+            }
             Scope::Chosen(_) => {
                 let mut footprint = Footprint::default();
                 inside::add_footprint(&mut footprint, keyspace, db, entry, request, std::iter::empty());
@@ -484,7 +519,7 @@ impl<'a> Dispatcher<'a> {
     #[cold]
     fn follow(&self, session: &mut Session, request: Request<'_>, entry: &'static Entry) {
         if self.meter.monitored {
-            show_monitors(self.server, session, entry, request);
+            show_monitors(self.server, session, Origin::Client, entry, request);
         }
         if !session.tracking.is_empty() {
             remember_tracked(self.server, session, entry, request);
@@ -641,9 +676,16 @@ fn listener_gate(session: &Session, entry: &Entry) -> Result<(), Error> {
 
 /// Shows a command to those who watch.
 #[cold]
-pub(super) fn show_monitors(server: &Server, session: &Session, entry: &Entry, request: Request<'_>) {
+pub(super) fn show_monitors(
+    server: &Server,
+    session: &Session,
+    origin: Origin,
+    entry: &Entry,
+    request: Request<'_>,
+) {
     if !entry.spec.flags.intersects(Flags::SKIP_MONITOR.union(Flags::ADMIN)) {
-        server.monitors.show(&session.client, session.db, entry.loggable(request));
+        let by_script = origin == Origin::Script;
+        server.monitors.show(&session.client, by_script, session.db, entry.loggable(request));
     }
 }
 
@@ -651,7 +693,9 @@ pub(super) fn show_monitors(server: &Server, session: &Session, entry: &Entry, r
 /// them next tells it.
 #[cold]
 pub(super) fn remember_tracked(server: &Server, session: &Session, entry: &Entry, request: Request<'_>) {
-    if entry.spec.flags.contains(Flags::READONLY) && session.tracking.remembers() {
+    // Of a script, what its commands read is remembered, not what it declares.
+    let reads = entry.spec.flags.contains(Flags::READONLY) && !matches!(entry.spec.scope, Scope::Script);
+    if reads && session.tracking.remembers() {
         let mut remember = |at: usize, _| server.tracking.remember(session.client.id, request.get(at));
         // Where the arguments are wrong there are no keys, and the answer is an error.
         let _ = keyspec::for_each_key(entry.spec, request, &mut remember);
@@ -666,6 +710,15 @@ fn end_caching(session: &mut Session, entry: Option<&Entry>) {
     let is_client = entry.and_then(|entry| entry.parent).is_some_and(|parent| parent.name == "client");
     if !is_client {
         session.tracking.remove(Modes::CACHING);
+    }
+}
+
+/// What a command is answered with while a script keeps others waiting.
+#[cold]
+pub fn busy_error(server: &Server) -> Error {
+    match server.scripting.busy_with() {
+        Some(Purpose::Functions) => Error::BusyFunction,
+        Some(Purpose::Eval) | None => Error::BusyScript,
     }
 }
 

@@ -81,6 +81,12 @@ pub enum Error {
         container: String,
         sub: Vec<u8>,
     },
+    /// EVALSHA of a script that nobody knows.
+    NoScript,
+    /// A script keeps others waiting.
+    BusyScript,
+    /// A function does.
+    BusyFunction,
     ShutdownFailed,
     /// The full name of a command that a client of RESP2 with subscriptions may not use.
     SubscriberMode(String),
@@ -108,6 +114,8 @@ pub enum Error {
     Other(Cow<'static, str>),
     /// One that repeats bytes of a request.
     Echo(Vec<u8>),
+    /// The error of a command that a script ran, which the statistics know of already.
+    Counted(Vec<u8>),
 }
 
 /// The part of a client's bytes that an error repeats: up to the first zero byte, where C's strings end, and
@@ -141,7 +149,7 @@ impl Error {
     /// The line of the error reply.
     pub fn reply(&self) -> Vec<u8> {
         match self {
-            Error::Echo(line) => line.clone(),
+            Error::Echo(line) | Error::Counted(line) => line.clone(),
             Error::UnknownCommand(rest) => [b"ERR unknown command ", rest.as_slice()].concat(),
             Error::UnknownSubcommand { container, sub } => {
                 [b"ERR unknown subcommand '", sub.as_slice(), b"'. Try ", container.as_bytes(), b" HELP."]
@@ -226,6 +234,7 @@ impl fmt::Display for Error {
                 return write!(f, "ERR wrong number of arguments for '{name}' command");
             }
             Error::Echo(_)
+            | Error::Counted(_)
             | Error::UnknownCommand(_)
             | Error::UnknownSubcommand { .. }
             | Error::SubcommandSyntax { .. } => return write!(f, "{}", self.reply().escape_ascii()),
@@ -237,6 +246,13 @@ impl fmt::Display for Error {
                 );
             }
             Error::ReplicaKeyspace => "ERR Replica can't interact with the keyspace",
+            Error::NoScript => "NOSCRIPT No matching script. Please use EVAL.",
+            Error::BusyScript => {
+                "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."
+            }
+            Error::BusyFunction => {
+                "BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE."
+            }
             Error::ShutdownFailed => "ERR Errors trying to SHUTDOWN. Check logs.",
             Error::NoAuth => "NOAUTH Authentication required.",
             Error::HelloNoAuth => {

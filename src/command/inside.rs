@@ -9,6 +9,7 @@ use super::call::{Call, Origin};
 use super::dispatch::{Resolved, hash_keys, remember_tracked, show_monitors};
 use super::errors::Error;
 use super::keyspec;
+use super::scripting;
 use super::spec::{Databases, Needs, Scope};
 use super::table::Entry;
 use crate::keyspace::hash::KeyHash;
@@ -34,6 +35,12 @@ pub fn add_footprint(
     let mode = mode(entry);
     match entry.spec.scope {
         Scope::Keys => keys.for_each(|hash| footprint.add_key(db, hash, mode)),
+        Scope::Script => {
+            keys.for_each(|hash| footprint.add_key(db, hash, mode));
+            if !scripting::declares_all(entry, request) {
+                footprint.open();
+            }
+        }
         Scope::Nothing | Scope::Queued => {}
         Scope::Select => {
             let databases = Databases { selected: db, count: keyspace.databases() };
@@ -122,7 +129,7 @@ impl Call<'_, '_> {
             self.keys.record(request.len(), request.iter());
         }
         if self.meter.monitored {
-            show_monitors(self.server, self.session, entry, request);
+            show_monitors(self.server, self.session, origin, entry, request);
         }
         if !self.session.tracking.is_empty() {
             remember_tracked(self.server, self.session, entry, request);

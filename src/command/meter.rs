@@ -16,6 +16,7 @@ use std::sync::atomic::Ordering;
 pub struct Meter<'a> {
     server: &'a Server,
     pub counters: &'a WorkerCounters,
+    worker: usize,
     clock: &'a quanta::Clock,
     /// The clock's raw value when the last command ended.
     last_raw: u64,
@@ -45,6 +46,7 @@ impl<'a> Meter<'a> {
         Meter {
             server,
             counters: server.counters.worker(worker),
+            worker,
             clock,
             last_raw: clock.raw(),
             track_latency: server.counters.track_latency.load(Ordering::Relaxed),
@@ -59,6 +61,7 @@ impl<'a> Meter<'a> {
     pub fn idle(server: &'a Server, clock: &'a quanta::Clock, now_ms: i64) -> Meter<'a> {
         Meter {
             server,
+            worker: 0,
             counters: &server.counters.replay,
             clock,
             last_raw: 0,
@@ -68,6 +71,11 @@ impl<'a> Meter<'a> {
             monitored: false,
             now_ms,
         }
+    }
+
+    /// The number of the worker.
+    pub fn worker(&self) -> usize {
+        self.worker
     }
 
     /// The clock's raw value when the last command ended.
@@ -130,6 +138,9 @@ impl<'a> Meter<'a> {
 
     #[cold]
     pub fn count_error(&self, error: &Error) {
+        if matches!(error, Error::Counted(_)) {
+            return;
+        }
         self.counters.totals.error_replies.add(1);
         self.server.counters.count_error(&error.code());
     }

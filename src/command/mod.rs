@@ -25,6 +25,7 @@ pub mod meter;
 pub mod pubsub;
 pub mod replay;
 pub mod scanning;
+pub mod scripting;
 pub mod serialize;
 pub mod server;
 pub mod set;

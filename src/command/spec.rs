@@ -321,6 +321,8 @@ pub enum Scope {
     Select,
     /// What all the queued commands lock together, and the watched keys.
     Queued,
+    /// As [`Scope::Keys`]; but a script may turn out to touch others too.
+    Script,
     /// What the function finds that the arguments need (SORT).
     Chosen(fn(Request<'_>) -> Needs),
 }

@@ -2,8 +2,8 @@
 
 use super::spec::{Command, Flags, KeySpec, Scope};
 use super::{
-    bitmap, connection, generic, geo, hash, hyperloglog, list, pubsub, server, set, sorted_set, stream,
-    string, transaction,
+    bitmap, connection, generic, geo, hash, hyperloglog, list, pubsub, scripting, server, set, sorted_set,
+    stream, string, transaction,
 };
 use crate::keyspace::view::Mode;
 use crate::resp::scan::Request;
@@ -74,6 +74,7 @@ const GROUPS: &[&[Command]] = &[
     stream::COMMANDS,
     generic::COMMANDS,
     transaction::COMMANDS,
+    scripting::COMMANDS,
     pubsub::COMMANDS,
     connection::COMMANDS,
     server::COMMANDS,

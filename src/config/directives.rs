@@ -37,7 +37,7 @@ const ACL: Effect = NoEffect("access control lists are not part of this version"
 const CLUSTER: Effect = NoEffect("cluster mode is not part of this version");
 const EVICTION: Effect = NoEffect("nothing is evicted in this version: beyond maxmemory, writes are refused");
 const REPLICATION: Effect = NoEffect("replication is not part of this version");
-const SCRIPTS: Effect = NoEffect("scripts are not part of this version");
+const SCRIPTS: Effect = NoEffect("the effects of scripts are always what is replicated");
 const TLS: Effect = NoEffect("TLS is not part of this version");
 const AFFINITY: Effect = NoEffect("threads are placed by the operating system");
 const BACKGROUND: Effect = NoEffect("big values are always freed in the background");
@@ -283,7 +283,7 @@ cluster_slot_migration_write_pause_timeout: uint(0, I64) = "10000" + HIDDEN, CLU
 cluster_slot_migration_sync_buffer_drain_timeout: uint(0, I64) = "60000" + HIDDEN, CLUSTER, "Milliseconds that the last writes may take.";
 
 ["scripts and events"]
-busy_reply_threshold | "lua-time-limit": uint(0, I64) = "5000", SCRIPTS, "Milliseconds after which a script is reported as busy.";
+busy_reply_threshold | "lua-time-limit": uint(0, I64) = "5000", Active, "Milliseconds after which a script is reported as busy, and others get `BUSY`; 0 is never.";
 lua_replicate_commands: obsolete() = "", SCRIPTS, "Replicate the effects of scripts.";
 notify_keyspace_events: events() = "", Active, "Classes of events that are published.";
 gopher_enabled: obsolete() = "", NoEffect("the Gopher protocol is gone"), "Speak the Gopher protocol.";

@@ -10,16 +10,17 @@
 use super::gate::{BarrierGate, BarrierPermit};
 use crossbeam_utils::CachePadded;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use smallvec::SmallVec;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// More than the cores that compete on most machines; beyond, threads share lanes. Taking all costs about 20 ns a lane.
-const LANES: usize = 32;
+/// Beyond these, threads share lanes: taking all of them costs about 20 ns a lane.
+const MAX_LANES: usize = 32;
 
 /// The number of the next thread that comes to a barrier.
 static NEXT_THREAD: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
-    static LANE: usize = NEXT_THREAD.fetch_add(1, Ordering::Relaxed) % LANES;
+    static THREAD: usize = NEXT_THREAD.fetch_add(1, Ordering::Relaxed);
 }
 
 /// See the module's head.
@@ -36,19 +37,22 @@ pub struct Together<'a> {
 
 /// The right to lock shards in any order, as long as it lives.
 pub struct Alone<'a> {
-    _lanes: Box<[RwLockWriteGuard<'a, ()>]>,
+    _lanes: SmallVec<[RwLockWriteGuard<'a, ()>; 8]>,
     _permit: BarrierPermit<'a>,
 }
 
 impl Barrier {
-    pub fn new() -> Barrier {
-        Barrier { lanes: (0..LANES).map(|_| CachePadded::default()).collect(), gate: BarrierGate::new() }
+    /// For about so many threads that compete.
+    pub fn new(threads: usize) -> Barrier {
+        let lanes = (0..threads.clamp(1, MAX_LANES)).map(|_| CachePadded::default());
+        Barrier { lanes: lanes.collect(), gate: BarrierGate::new() }
     }
 
     /// Passes together with all others who take their shards in the global order.
     pub fn together(&self) -> Together<'_> {
         let permit = self.gate.shared();
-        Together { _lane: self.lanes[LANE.with(|lane| *lane)].read(), _permit: permit }
+        let lane = THREAD.with(|thread| *thread % self.lanes.len());
+        Together { _lane: self.lanes[lane].read(), _permit: permit }
     }
 
     /// Waits until nobody else holds several shards, and keeps it so.

@@ -44,6 +44,9 @@ use hash::{KeyHash, KeyHasher};
 use shard::{Common, Counts, Shards, Table};
 use std::sync::OnceLock;
 
+/// Those that may pass the barrier at the same time: there is a reaper for two workers, and now and then the main thread.
+const THREADS_PER_REAPER: usize = 4;
+
 /// All databases of the server.
 pub struct Keyspace {
     databases: Box<[OnceLock<Shards>]>,
@@ -63,7 +66,7 @@ impl Keyspace {
                 expiry: expire::Expiry::new(reapers),
                 snapshots: snapshot::Snapshots::new(),
             },
-            barrier: barrier::Barrier::new(),
+            barrier: barrier::Barrier::new(reapers * THREADS_PER_REAPER),
             effects: Effects::default(),
             shards_per_database: shards,
         }

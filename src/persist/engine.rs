@@ -6,6 +6,7 @@
 use super::rdb::file::NewFile;
 use super::rdb::save::{self, Facts, Saver};
 use super::start;
+use crate::command::scripting;
 use crate::config::value::SavePoint;
 use crate::keyspace::fill::Existing;
 use crate::keyspace::snapshot::Snapshot;
@@ -38,11 +39,6 @@ pub fn install(server: &Arc<Server>) {
 /// The name of the snapshot's file, below the working directory.
 pub fn snapshot_name(server: &Server) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(&server.config.dbfilename()))
-}
-
-/// What is noted in a snapshot that is made now.
-pub fn facts(server: &Server) -> Facts {
-    Facts { libraries: server.persistence.libraries.lock().clone(), used_bytes: memory::used_bytes() as u64 }
 }
 
 /// The name of a snapshot that is not complete.
@@ -82,10 +78,9 @@ impl Job {
             Refusal::Failed
         })?;
         let saver = Saver::new(file, save::Options::of(config, false));
-        let facts = facts(server);
         let mut changes = 0;
         let snapshot = Snapshot::begin(&server.keyspace, saver.clone(), |cut| {
-            saver.begin(cut, &facts);
+            saver.begin(cut, &Facts::of(server));
             changes = server.counters.raw().dirty;
         });
         match snapshot {
@@ -229,6 +224,7 @@ impl Engine for Files {
             let garbage = view.flush(databases);
             view.finish();
             drop(garbage);
+            scripting::forget_libraries(&server);
         }
         let existing = if how.merge { Existing::Replaced } else { Existing::Fault };
         let loaded = start::load_snapshot(&server, existing);

@@ -4,9 +4,11 @@ use super::aof::Aof;
 use super::aof::load::Unloadable;
 use super::engine::snapshot_name;
 use super::rdb::load::{self, Listener, Loaded};
+use crate::command::scripting;
 use crate::keyspace::fill::Existing;
 use crate::keyspace::unix_ms;
 use crate::state::Server;
+use parking_lot::Mutex;
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
@@ -16,6 +18,7 @@ use std::time::Instant;
 /// Keeps INFO and the log informed.
 struct Progress<'a> {
     server: &'a Server,
+    libraries: Mutex<Vec<Vec<u8>>>,
 }
 
 impl Listener for Progress<'_> {
@@ -45,7 +48,7 @@ impl Listener for Progress<'_> {
     }
 
     fn library(&self, source: &[u8]) -> Result<(), String> {
-        self.server.persistence.libraries.lock().push(source.to_vec());
+        self.libraries.lock().push(source.to_vec());
         Ok(())
     }
 }
@@ -60,8 +63,11 @@ pub fn load_from(
     total_bytes: u64,
     options: load::Options,
 ) -> Result<Loaded, load::Error> {
-    server.persistence.libraries.lock().clear();
-    let loaded = load::load(file, total_bytes, &server.keyspace, options, &Progress { server })?;
+    let progress = Progress { server, libraries: Mutex::default() };
+    let loaded = load::load(file, total_bytes, &server.keyspace, options, &progress)?;
+    let replaces = options.existing == Existing::Replaced;
+    scripting::add_libraries(server, &progress.libraries.into_inner(), replaces)
+        .map_err(|error| load::Error::Library(error.to_string()))?;
     server.persistence.loading.keys.store(loaded.keys, Relaxed);
     server.persistence.loading.expired_keys.store(loaded.expired_keys, Relaxed);
     tracing::info!(

@@ -100,6 +100,11 @@ impl<'a> Request<'a> {
         Some(&self.buf[begin..at])
     }
 
+    /// Some arguments as a request of their own; an empty one if there are not that many.
+    pub fn part(self, range: std::ops::Range<usize>) -> Request<'a> {
+        Request { spans: self.spans.get(range).unwrap_or_default(), ..self }
+    }
+
     /// The arguments from `first` on as a request of their own; an empty one if there are not that many.
     pub fn tail(self, first: usize) -> Request<'a> {
         Request { spans: self.spans.get(first..).unwrap_or_default(), ..self }

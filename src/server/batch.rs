@@ -5,7 +5,8 @@
 //! entries, for large collections also what these lead to, and only then the first request runs.
 
 use crate::command::dispatch::{self, Following, Resolved};
-use crate::command::spec::Group;
+use crate::command::scripting;
+use crate::command::spec::{Group, Scope};
 use crate::command::table::Entry;
 use crate::keyspace::hash::KeyHash;
 use crate::keyspace::shard::Shards;
@@ -49,6 +50,13 @@ fn is_collection(resolved: Resolved) -> bool {
     matches!(entry.spec.group, Group::Set | Group::SortedSet | Group::Hash | Group::Geo)
 }
 
+/// Whether a request runs a script that is known to touch keys that it does not declare.
+#[inline]
+fn wanders(server: &Server, resolved: Resolved, request: Request<'_>) -> bool {
+    let Resolved::Command(entry) = resolved else { return false };
+    matches!(entry.spec.scope, Scope::Script) && scripting::may_wander(server, entry, request)
+}
+
 impl Batch {
     /// Empties the batch. `partial` are the spans of a request that began before.
     pub fn begin(&mut self, partial: &[Span]) {
@@ -77,6 +85,7 @@ impl Batch {
         // Requests for one hot key are often the same to the byte; where two were, the next one probably is, too.
         let mut same_bytes: Option<usize> = None;
         let mut has_collections = false;
+        let mut wandered = false;
         while self.requests.len() < max_requests {
             if let Some(bytes) = same_bytes {
                 if self.repeat(buf, bytes) {
@@ -125,6 +134,12 @@ impl Batch {
                     same_bytes = Some(bytes);
                 }
             }
+            // Scripts that lock as they go use on what the one before has locked.
+            let wanders = wanders(server, resolved, request);
+            if let Some(before) = self.requests.last_mut().filter(|_| wandered && wanders) {
+                before.following = Following::SameLock;
+            }
+            wandered = wanders;
             self.requests.push(Prepared {
                 following: Following::Anything,
                 spans: first_span..self.spans.len(),

@@ -3,6 +3,7 @@
 //! Accepts on the main thread and hands each connection to the worker with the fewest, since the kernel's own
 //! spreading over several listening sockets is uneven for a few dozen clients.
 
+use super::busy;
 use super::stream::Accepted;
 use super::worker::Assignment;
 use crate::config::Config;
@@ -12,7 +13,7 @@ use crate::state::{Client, Server};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,6 +25,9 @@ use tokio::task::JoinSet;
 
 /// How long accepting rests after an error such as too many open files.
 const REST_AFTER_ERROR: Duration = Duration::from_millis(100);
+
+/// How often a connection is looked at that no worker has yet.
+const ATTEND_EVERY: Duration = Duration::from_millis(5);
 
 /// Redis's message to strangers of an unprotected server, on one line as an error reply has to be.
 const PROTECTED_MODE: &[u8] = b"-DENIED Nuthatch is running in protected mode because protected mode is enabled and no \
@@ -170,14 +174,14 @@ impl Listener {
     pub async fn serve(self, server: Arc<Server>, workers: Vec<UnboundedSender<Assignment>>) {
         loop {
             match self.accept().await {
-                Ok(connected) => {
-                    if let Err(error) = admit(&server, &workers, connected) {
-                        tracing::debug!(
-                            "Error setting up a client connection: {}",
-                            process::error_text(&error)
-                        );
-                    }
+                Ok(connected) if server.scripting.is_busy() => {
+                    let (server, workers) = (server.clone(), workers.clone());
+                    tokio::spawn(async move {
+                        attend(&server, &connected).await;
+                        admit_or_log(&server, &workers, connected);
+                    });
                 }
+                Ok(connected) => admit_or_log(&server, &workers, connected),
                 Err(error) => {
                     tracing::warn!("Accepting client connection: {}", process::error_text(&error));
                     tokio::time::sleep(REST_AFTER_ERROR).await;
@@ -218,23 +222,63 @@ enum Connected {
     Unix(std::os::unix::net::UnixStream, PathBuf),
 }
 
+/// Whether protected mode turns a connection away.
+fn is_stranger(server: &Server, local: bool) -> bool {
+    server.config.protected_mode() && !local && !server.needs_password()
+}
+
+impl Connected {
+    /// Whether the peer is on this machine.
+    fn is_local(&self) -> bool {
+        match self {
+            Connected::Tcp(_, peer) => peer.ip().to_canonical().is_loopback(),
+            Connected::Unix(..) => true,
+        }
+    }
+
+    fn fd(&self) -> RawFd {
+        match self {
+            Connected::Tcp(stream, _) => stream.as_raw_fd(),
+            Connected::Unix(stream, _) => stream.as_raw_fd(),
+        }
+    }
+}
+
+/// Answers a new connection as long as a script keeps others waiting: the worker that would get it may be the one
+/// that the script occupies, or wait for a key that it holds.
+async fn attend(server: &Server, connected: &Connected) {
+    while server.scripting.is_busy() && !server.shutdown.is_stopping() {
+        if is_stranger(server, connected.is_local()) {
+            return;
+        }
+        busy::answer(server, connected.fd(), !server.needs_password());
+        tokio::time::sleep(ATTEND_EVERY).await;
+    }
+}
+
+fn admit_or_log(server: &Arc<Server>, workers: &[UnboundedSender<Assignment>], connected: Connected) {
+    if let Err(error) = admit(server, workers, connected) {
+        tracing::debug!("Error setting up a client connection: {}", process::error_text(&error));
+    }
+}
+
 /// Sets a connection up and gives it to the worker with the fewest, or turns it away.
 fn admit(
     server: &Arc<Server>,
     workers: &[UnboundedSender<Assignment>],
     connected: Connected,
 ) -> io::Result<()> {
-    let (stream, transport, addr, laddr, local) = match connected {
+    let local = connected.is_local();
+    let (stream, transport, addr, laddr) = match connected {
         Connected::Tcp(stream, peer) => {
             stream.set_nodelay(true)?;
             set_keepalive(&stream, server.config.tcp_keepalive())?;
             let laddr = stream.local_addr()?.to_string();
-            let local = peer.ip().to_canonical().is_loopback();
-            (Accepted::Tcp(stream), Transport::Tcp, peer.to_string(), laddr, local)
+            (Accepted::Tcp(stream), Transport::Tcp, peer.to_string(), laddr)
         }
         Connected::Unix(stream, path) => {
             let addr = format!("{}:0", path.display());
-            (Accepted::Unix(stream), Transport::Unix, addr.clone(), addr, true)
+            (Accepted::Unix(stream), Transport::Unix, addr.clone(), addr)
         }
     };
     let fd = match &stream {
@@ -245,7 +289,7 @@ fn admit(
         server.clients.count_rejected();
         return turn_away(stream, MAX_CLIENTS_REACHED);
     }
-    if server.config.protected_mode() && !local && !server.needs_password() {
+    if is_stranger(server, local) {
         server.clients.count_rejected();
         return turn_away(stream, PROTECTED_MODE);
     }

@@ -4,6 +4,7 @@
 
 pub mod banner;
 pub mod batch;
+pub mod busy;
 pub mod connection;
 pub mod courtesy;
 pub mod cron;
@@ -32,6 +33,7 @@ use crate::state::events::KeyspaceEvents;
 use crate::state::pause::Paused;
 use crate::state::persistence::Persistence;
 use crate::state::pubsub::PubSub;
+use crate::state::scripting::Scripting;
 use crate::state::shutdown::{self, Shutdown};
 use crate::state::tracking::Tracking;
 use crate::state::waiters::Waiters;
@@ -54,6 +56,9 @@ const PAUSED_STEP: Duration = Duration::from_millis(5);
 
 /// Connections get this long to send what is written when the server stops.
 const DRAIN: Duration = Duration::from_secs(5);
+
+/// The same while a script keeps others waiting: it may never end.
+const DRAIN_BESIDE_SCRIPT: Duration = Duration::from_millis(100);
 
 /// Builds the shared state of a server with this configuration. `program` is how it was called.
 pub fn build(config: Config, config_file: Option<PathBuf>, log: Log, program: String) -> Server {
@@ -80,6 +85,7 @@ pub fn build(config: Config, config_file: Option<PathBuf>, log: Log, program: St
         program,
         log,
         clients,
+        scripting: Scripting::new(workers, busy::attend),
         counters: Counters::new(workers, reapers, table::table().all.len()),
         slowlog,
         latency: LatencyMonitor::new(),
@@ -205,7 +211,8 @@ async fn serve(config: Config, config_file: Option<PathBuf>, log: Log, program: 
         client.wake();
     }
     let drained = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|t| drop(t.join())));
-    if tokio::time::timeout(DRAIN, drained).await.is_err() {
+    let drain = if server.scripting.is_busy() { DRAIN_BESIDE_SCRIPT } else { DRAIN };
+    if tokio::time::timeout(drain, drained).await.is_err() {
         tracing::warn!("Some clients did not take their replies in time");
     }
     tracing::warn!("Nuthatch is now ready to exit, bye bye...");

@@ -29,6 +29,10 @@ pub struct Assignment {
     pub client: Arc<Client>,
 }
 
+/// Scripts may nest calls of C functions 200 deep (Lua's limit) with a buffer of 8 kB in each, and values of a few
+/// thousand levels are converted recursively. What is not used takes no memory.
+const STACK_BYTES: usize = 16 << 20;
+
 /// A worker's scratch space, used by whichever connection is running. Nothing in it outlives a turn.
 pub struct Scratch {
     pub read: Box<[u8]>,
@@ -60,7 +64,8 @@ pub fn start(
     courtesy: Arc<Courtesy>,
     assignments: mpsc::UnboundedReceiver<Assignment>,
 ) -> std::io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name(format!("worker-{id}")).spawn(move || {
+    let thread = std::thread::Builder::new().name(format!("worker-{id}")).stack_size(STACK_BYTES);
+    thread.spawn(move || {
         let (clock, counted) = (quanta::Clock::new(), server.clone());
         let mut builder = tokio::runtime::Builder::new_current_thread();
         builder.enable_all().on_thread_park(move || courtesy.before_sleep(&clock, || executed(&counted)));

@@ -348,6 +348,11 @@ impl Client {
         }
     }
 
+    /// Whether the connection's task has begun.
+    pub fn has_started(&self) -> bool {
+        self.waker.get().is_some()
+    }
+
     /// As [`Client::wake`], at the end of the round (see [`wake`]).
     pub fn wake_soon(&self) {
         if let Some(waker) = self.waker.get() {

@@ -16,6 +16,7 @@ pub mod pause;
 pub mod persistence;
 pub mod pubsub;
 pub mod relay;
+pub mod scripting;
 pub mod session;
 pub mod shutdown;
 pub mod switches;
@@ -54,6 +55,7 @@ pub struct Server {
     pub clients: Arc<Clients>,
     pub watchers: Arc<watch::Watchers>,
     pub counters: Counters,
+    pub scripting: scripting::Scripting,
     pub slowlog: Slowlog,
     pub latency: LatencyMonitor,
     pub pause: pause::Pause,

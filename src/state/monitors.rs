@@ -37,13 +37,21 @@ impl Monitors {
         self.count.store(clients.len(), Ordering::Release);
     }
 
-    /// Shows a command of `client` to all who watch. `args` are as they may be shown: without secrets.
-    pub fn show<'a>(&self, client: &Client, db: usize, args: impl Iterator<Item = &'a [u8]>) {
+    /// Shows a command of `client`, or of a script that it runs, to all who watch. `args` are as they may be shown:
+    /// without secrets.
+    pub fn show<'a>(
+        &self,
+        client: &Client,
+        by_script: bool,
+        db: usize,
+        args: impl Iterator<Item = &'a [u8]>,
+    ) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut line = Vec::new();
         // Writing to a vector cannot fail.
         let _ = write!(line, "+{}.{:06} [{db} ", now.as_secs(), now.subsec_micros());
         let _ = match client.transport {
+            _ if by_script => write!(line, "lua]"),
             Transport::Tcp => write!(line, "{}]", client.addr),
             Transport::Unix => {
                 write!(line, "unix:{}]", client.addr.strip_suffix(":0").unwrap_or(&client.addr))
@@ -74,10 +82,11 @@ mod tests {
         monitors.add(&watcher);
         assert!(!monitors.is_empty());
         let args: [&[u8]; 3] = [b"SET", b"a\"b\\\n\x01", b"(redacted)"];
-        monitors.show(&watcher, 7, args.into_iter());
+        monitors.show(&watcher, false, 7, args.into_iter());
         let path = "/tmp/s:0".to_owned();
         let local = Client::new(2, Transport::Unix, path.clone(), path, 3, 0);
-        monitors.show(&local, 0, args.into_iter().take(1));
+        monitors.show(&local, false, 0, args.into_iter().take(1));
+        monitors.show(&local, true, 0, args.into_iter().take(1));
         monitors.remove(1);
         assert!(monitors.is_empty());
         let mut out = Reply::default();
@@ -88,6 +97,8 @@ mod tests {
         let (seconds, micros) = time.strip_prefix('+').unwrap().split_once('.').unwrap();
         assert!(seconds.parse::<u64>().is_ok() && micros.len() == 6);
         assert_eq!(first, r#"[7 1.2.3.4:5] "SET" "a\"b\\\n\x01" "(redacted)""#);
-        assert_eq!(second.split_once(' ').unwrap().1, "[0 unix:/tmp/s] \"SET\"\r\n");
+        let (second, third) = second.split_once("\r\n").unwrap();
+        assert_eq!(second.split_once(' ').unwrap().1, "[0 unix:/tmp/s] \"SET\"");
+        assert_eq!(third.split_once(' ').unwrap().1, "[0 lua] \"SET\"\r\n");
     }
 }

@@ -93,8 +93,6 @@ pub struct Persistence {
     saving: Mutex<Option<Saving>>,
     /// BGSAVE SCHEDULE waits for the end of another snapshot.
     is_scheduled: AtomicBool,
-    /// Libraries of functions as they were in the snapshot that was loaded.
-    pub libraries: Mutex<Vec<Vec<u8>>>,
 }
 
 impl Persistence {
@@ -112,7 +110,6 @@ impl Persistence {
             saves: AtomicU64::new(0),
             saving: Mutex::new(None),
             is_scheduled: AtomicBool::new(false),
-            libraries: Mutex::default(),
         }
     }
 

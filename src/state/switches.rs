@@ -15,6 +15,8 @@ pub struct Switches {
     pub cron_paused: AtomicBool,
     /// The log waits for so long before each write, microseconds.
     pub log_delay_micros: AtomicU64,
+    /// Scripts may call DEBUG.
+    pub debug_in_scripts: AtomicBool,
     /// Reply buffers follow the size of the replies.
     pub reply_resizing: AtomicBool,
     /// [`REPLY_PEAK_RESET_MS`], or another time; negative is never.
@@ -28,6 +30,7 @@ impl Default for Switches {
             checksums_ignored: AtomicBool::new(false),
             cron_paused: AtomicBool::new(false),
             log_delay_micros: AtomicU64::new(0),
+            debug_in_scripts: AtomicBool::new(false),
             reply_resizing: AtomicBool::new(true),
             reply_peak_reset_ms: AtomicI64::new(REPLY_PEAK_RESET_MS),
         }

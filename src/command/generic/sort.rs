@@ -7,7 +7,7 @@
 
 use super::free_entry;
 use crate::command::args::Args;
-use crate::command::call::Call;
+use crate::command::call::{Call, Origin};
 use crate::command::errors::{Error, echo};
 use crate::command::hash::value::HashRef;
 use crate::command::list::value::{self as list, Sizes};
@@ -192,10 +192,12 @@ struct Options<'a> {
     unsorted: bool,
     get: SmallVec<[Pattern<'a>; 4]>,
     store: Option<&'a [u8]>,
+    /// A script sorts: what it sees of a set shall be the same wherever it runs.
+    for_script: bool,
 }
 
 impl<'a> Options<'a> {
-    fn parse(args: &mut Args<'a>, may_store: bool) -> Result<Options<'a>, Error> {
+    fn parse(args: &mut Args<'a>, may_store: bool, origin: Origin) -> Result<Options<'a>, Error> {
         let mut options = Options {
             descending: false,
             alpha: false,
@@ -205,6 +207,7 @@ impl<'a> Options<'a> {
             unsorted: false,
             get: SmallVec::new(),
             store: None,
+            for_script: origin == Origin::Script,
         };
         while !args.is_done() {
             let operands = args.left() - 1;
@@ -313,7 +316,7 @@ fn load<'v>(
         Type::Set => {
             let members = SetRef::of(entry)?.to_vec();
             // A set has no order of its own, but what is stored shall be the same everywhere.
-            *sorted |= options.store.is_some();
+            *sorted |= options.store.is_some() || options.for_script;
             let window =
                 if options.unsorted && !*sorted { options.window(members.len()) } else { 0..members.len() };
             Ok(members[window].iter().map(|member| row(borrowed(*member))).collect())
@@ -383,7 +386,7 @@ fn text_of(element: Element<'_>) -> Cow<'_, [u8]> {
 
 fn sort(call: &mut Call<'_, '_>, may_store: bool) -> Result<(), Error> {
     let key = call.args.take()?;
-    let options = Options::parse(&mut call.args, may_store)?;
+    let options = Options::parse(&mut call.args, may_store, call.origin)?;
     let rows = rows(call.keys, key, &options)?;
     if let Some(destination) = options.store {
         let values = values(call.keys, &rows, &options.get);

@@ -115,6 +115,7 @@ fn reset_statistics(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let server = call.server;
     server.counters.reset();
     server.clients.reset_counts();
+    server.scripting.scripts.reset_evicted();
     memory::publish();
     memory::reset_peak();
     lazyfree::reset_freed();

@@ -8,6 +8,7 @@ use crate::keyspace::shard::BUCKET_BYTES;
 use crate::keyspace::view::Mode;
 use crate::memory;
 use crate::resp::reply::Reply;
+use crate::script::Purpose;
 use crate::state::memory_use::{Excess, MemoryUse};
 use crate::types::number;
 
@@ -111,6 +112,7 @@ fn malloc_stats(call: &mut Call<'_, '_>) -> Result<(), Error> {
 
 fn stats(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let memory = MemoryUse::of(call.server, call.keys);
+    let scripting = &call.server.scripting;
     let mut fields = Fields { out: call.out, count: 0 };
     let place = fields.out.deferred();
     fields.bytes("peak.allocated", memory.peak);
@@ -122,9 +124,12 @@ fn stats(call: &mut Call<'_, '_>) -> Result<(), Error> {
     fields.bytes("clients.normal", memory.clients);
     fields.bytes("cluster.links", 0);
     fields.bytes("aof.buffer", 0);
-    fields.bytes("lua.caches", 0);
-    fields.bytes("functions.caches", 0);
-    fields.bytes("script.VMs", 0);
+    fields.bytes("lua.caches", scripting.scripts.bytes());
+    fields.bytes("functions.caches", scripting.functions.current().bytes());
+    fields.bytes(
+        "script.VMs",
+        scripting.interpreter_bytes(Purpose::Eval) + scripting.interpreter_bytes(Purpose::Functions),
+    );
     for (db, overhead) in &memory.databases {
         fields.name(&format!("db.{db}"));
         fields.out.map(2);

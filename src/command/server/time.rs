@@ -3,7 +3,7 @@
 use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::spec::{Acl, Command, Flags, Group, Scope};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub const TIME: Command = Command {
     name: "time",
@@ -32,7 +32,11 @@ pub const ROLE: Command = Command {
 };
 
 fn time(call: &mut Call<'_, '_>) -> Result<(), Error> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = match call.origin {
+        // Time stands still within a script or a transaction.
+        origin if origin.is_inside() => Duration::from_millis(call.keys.now_ms.unsigned_abs()),
+        _ => SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+    };
     call.out.array(2);
     call.out.bulk_integer(now.as_secs() as i64);
     call.out.bulk_integer(now.subsec_micros().into());

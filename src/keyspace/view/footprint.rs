@@ -37,6 +37,8 @@ pub struct Footprint {
     databases: SmallVec<[(usize, Mode); 2]>,
     /// All databases that are in use.
     used: Option<Mode>,
+    /// It may not be all.
+    is_open: bool,
 }
 
 impl Footprint {
@@ -63,6 +65,15 @@ impl Footprint {
         self.databases.iter_mut().for_each(|(_, mode)| *mode = Mode::Exclusive);
         self.used = self.used.map(|_| Mode::Exclusive);
         self
+    }
+
+    /// States that the commands may touch more than this, so that it takes a view that may grow.
+    pub fn open(&mut self) {
+        self.is_open = true;
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.is_open
     }
 
     /// All shards, in the global order, each once.
@@ -105,14 +116,17 @@ impl Keyspace {
     /// Locks all of the footprint in `mode`. The view may grow (see [`View::cover`]); until it is finished, nobody else
     /// locks more than one shard.
     pub fn lock_growing(&self, db: usize, now_ms: i64, footprint: &Footprint, mode: Mode) -> View<'_> {
+        let held = self.hold_growing(footprint, mode);
+        self.view(db, now_ms, &[], held)
+    }
+
+    fn hold_growing(&self, footprint: &Footprint, mode: Mode) -> Held<'_> {
         let passage = self.barrier.alone();
         let locked = footprint.wanted(self).into_iter().map(|wanted| {
             let (db, shard) = wanted.place();
             lock(self, db as usize, shard as usize, mode)
         });
-        let growing = Growing { locked: locked.collect(), mode, _passage: passage };
-        let held = Held::Growing(Box::new(growing));
-        self.view(db, now_ms, &[], held)
+        Held::Growing(Box::new(Growing { locked: locked.collect(), mode, _passage: passage }))
     }
 }
 
@@ -147,6 +161,25 @@ impl View<'_> {
         // Whoever has become interested in keys of these shards has done so before they were locked.
         self.news.set_interest(keyspace.effects.interest());
         true
+    }
+
+    /// Whether the view can lock more than it holds.
+    pub fn may_grow(&self) -> bool {
+        matches!(self.held, Held::Growing(_))
+    }
+
+    /// Whether the view holds the shard of a key in this mode.
+    #[inline]
+    pub fn covers(&self, db: usize, hash: KeyHash, mode: Mode) -> bool {
+        self.guard_at((db as u32, hash.shard)).is_some_and(|guard| guard.mode() >= mode)
+    }
+
+    /// Lets go of everything and locks all of the footprint in `mode`, now so that the view may grow. For work that has
+    /// changed nothing so far and begins again.
+    pub fn start_again(&mut self, footprint: &Footprint, mode: Mode) {
+        self.unlock();
+        self.held = self.keyspace.hold_growing(footprint, mode);
+        self.news.set_interest(self.keyspace.effects.interest());
     }
 
     /// The next command of a transaction or script uses the view, in the database `db`.

@@ -15,9 +15,8 @@ use super::{Aof, Phase, Running};
 use crate::keyspace::snapshot::{Cut, Sink, Snapshot};
 use crate::keyspace::unix_ms;
 use crate::observe::process::error_text;
-use crate::persist::engine;
 use crate::persist::rdb::file::NewFile;
-use crate::persist::rdb::save::{Options, Saver};
+use crate::persist::rdb::save::{Facts, Options, Saver};
 use crate::state::Server;
 use crate::state::append_only::Rewriting;
 use std::io;
@@ -55,7 +54,7 @@ impl Base {
 
     fn begin(&self, server: &Server, cut: &Cut) {
         match self {
-            Base::Snapshot(saver) => saver.begin(cut, &engine::facts(server)),
+            Base::Snapshot(saver) => saver.begin(cut, &Facts::of(server)),
             Base::Commands(saver) => saver.begin(cut, server.config.aof_timestamp_enabled()),
         }
     }

@@ -12,9 +12,11 @@ use crate::command::serialize;
 use crate::keyspace::access;
 use crate::keyspace::snapshot::{Control, Cut, Lane, Sink};
 use crate::keyspace::{Entry, StringRef};
+use crate::memory;
 use crate::rdb::payload::{VERSION, VERSION_DEADLINES};
 use crate::rdb::value::kind;
 use crate::rdb::write::{Output, Writer};
+use crate::state::Server;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::io;
@@ -114,6 +116,17 @@ pub struct Facts {
     pub libraries: Vec<Vec<u8>>,
     /// Bytes of memory in use.
     pub used_bytes: u64,
+}
+
+impl Facts {
+    /// As of now.
+    pub fn of(server: &Server) -> Facts {
+        let libraries = server.scripting.functions.current();
+        Facts {
+            libraries: libraries.iter().map(|library| library.text.to_vec()).collect(),
+            used_bytes: memory::used_bytes() as u64,
+        }
+    }
 }
 
 impl Saver {

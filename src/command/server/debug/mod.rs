@@ -95,8 +95,12 @@ fn debug(call: &mut Call<'_, '_>) -> Result<(), Error> {
             let paused = switch(call)?;
             call.server.switches.cron_paused.store(paused, Relaxed);
         }
+        (b"set-disable-deny-scripts", 1) => {
+            let allowed = switch(call)?;
+            call.server.switches.debug_in_scripts.store(allowed, Relaxed);
+        }
         // Nothing here is resized or checked by what these switch.
-        (b"jmap" | b"dict-resizing" | b"set-disable-deny-scripts", 0..=1) => {}
+        (b"jmap" | b"dict-resizing", 0..=1) => {}
         _ => return Err(help::syntax_error(call)),
     }
     call.out.ok();

@@ -4,6 +4,7 @@ use super::Text;
 use crate::keyspace::View;
 use crate::memory::lazyfree;
 use crate::observe::process;
+use crate::script::Purpose;
 use crate::state::Server;
 use crate::state::memory_use::MemoryUse;
 
@@ -22,19 +23,7 @@ pub fn memory(text: &mut Text, server: &Server, keys: &View<'_>) {
     text.field("allocator_active", memory.allocator.active);
     text.field("allocator_resident", memory.allocator.resident);
     sized(text, "total_system_memory", process::system_memory_bytes());
-    // There are no scripts and functions.
-    sized(text, "used_memory_lua", 0);
-    text.fields(&[
-        ("used_memory_vm_eval", 0),
-        ("used_memory_scripts_eval", 0),
-        ("number_of_cached_scripts", 0),
-        ("number_of_functions", 0),
-        ("number_of_libraries", 0),
-        ("used_memory_vm_functions", 0),
-    ]);
-    sized(text, "used_memory_vm_total", 0);
-    text.field("used_memory_functions", 0);
-    sized(text, "used_memory_scripts", 0);
+    scripts(text, server);
     sized(text, "maxmemory", server.config.maxmemory());
     let policy = server.config.text(crate::config::Id::maxmemory_policy);
     text.field("maxmemory_policy", String::from_utf8_lossy(&policy));
@@ -62,6 +51,27 @@ pub fn memory(text: &mut Text, server: &Server, keys: &View<'_>) {
     text.field("active_defrag_running", 0);
     text.field("lazyfree_pending_objects", lazyfree::pending_objects());
     text.field("lazyfreed_objects", lazyfree::freed_objects());
+}
+
+/// What scripts and functions take.
+fn scripts(text: &mut Text, server: &Server) {
+    let scripting = &server.scripting;
+    let libraries = scripting.functions.current();
+    let eval = scripting.interpreter_bytes(Purpose::Eval);
+    let functions = scripting.interpreter_bytes(Purpose::Functions);
+    let texts = scripting.scripts.bytes();
+    sized(text, "used_memory_lua", eval as u64);
+    text.fields(&[
+        ("used_memory_vm_eval", eval),
+        ("used_memory_scripts_eval", texts),
+        ("number_of_cached_scripts", scripting.scripts.len()),
+        ("number_of_functions", libraries.functions()),
+        ("number_of_libraries", libraries.len()),
+        ("used_memory_vm_functions", functions),
+    ]);
+    sized(text, "used_memory_vm_total", (eval + functions) as u64);
+    text.field("used_memory_functions", libraries.bytes());
+    sized(text, "used_memory_scripts", (texts + libraries.bytes()) as u64);
 }
 
 /// A number of bytes, and again in the field with `_human` in its name.

@@ -32,7 +32,7 @@ pub fn stats(text: &mut Text, server: &Server, _now_ms: i64) {
     text.field("expire_cycle_cpu_milliseconds", totals.expire_nanos / 1_000_000);
     text.field("evicted_keys", 0);
     text.field("evicted_clients", server.clients.evicted());
-    text.field("evicted_scripts", 0);
+    text.field("evicted_scripts", server.scripting.scripts.evicted());
     text.fields(&[("total_eviction_exceeded_time", 0), ("current_eviction_exceeded_time", 0)]);
     text.field("keyspace_hits", totals.keyspace_hits);
     text.field("keyspace_misses", totals.keyspace_misses);
