@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from comparison import (
-    connections, expiry, handoff, latency, machine, memory, peer, persistence, publish, scripts,
+    connections, expiry, handoff, latency, log, machine, memory, peer, persistence, publish, scripts,
     throughput, types,
 )
 from comparison.context import Context, raise_file_limit
@@ -45,6 +45,8 @@ SECTIONS = {
     "types-memory": types.memory,
     "snapshot": persistence.snapshot,
     "loading": persistence.loading,
+    "log-everysec": log.every_second,
+    "log-always": log.always,
 }
 
 

@@ -321,13 +321,14 @@ impl Log {
         self.secured.load(Ordering::Acquire)
     }
 
-    /// States that the stream is secured up to this position, and wakes those who waited for that.
-    pub fn secure(&self, position: u64) {
+    /// States that the stream is secured up to this position, and wakes those who waited for that. Returns how many
+    /// these were.
+    pub fn secure(&self, position: u64) -> usize {
         self.secured.fetch_max(position, Ordering::AcqRel);
-        self.wake_sleepers(position);
+        self.wake_sleepers(position)
     }
 
-    fn wake_sleepers(&self, position: u64) {
+    fn wake_sleepers(&self, position: u64) -> usize {
         let mut woken = Vec::new();
         self.sleepers.lock().retain_mut(|(wanted, waker)| {
             let sleeps_on = *wanted > position;
@@ -336,7 +337,9 @@ impl Log {
             }
             sleeps_on
         });
+        let count = woken.len();
         woken.into_iter().for_each(Waker::wake);
+        count
     }
 
     /// States whether the stream cannot be secured at the moment. Then reading goes on: only those wait who have

@@ -31,6 +31,11 @@ const NAP: Duration = Duration::from_millis(1);
 /// A chunk of this size is worth the next one at once, bytes.
 const LARGE_CHUNK_BYTES: usize = 256 * 1024;
 
+/// With `always`, clients are waited for no longer than this share of the time that an fsync takes, in steps of this
+/// length.
+const GATHER_SHARE: f32 = 0.6;
+const GATHER_STEP: Duration = Duration::from_micros(40);
+
 /// `appendfsync everysec`.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
 
@@ -76,6 +81,9 @@ pub struct Writer {
     asked: u64,
     asked_at: Instant,
     jobs: Sender<Job>,
+    /// With `always`: how long it takes to force the file to disk, and for how many clients that was done of late.
+    sync_time: Duration,
+    crowd: usize,
     failed_at: Option<Instant>,
     error_logged_at: Option<Instant>,
     was_delay_logged: bool,
@@ -96,6 +104,8 @@ pub fn start(aof: Arc<Aof>) -> io::Result<()> {
         asked: 0,
         asked_at: Instant::now(),
         jobs,
+        sync_time: Duration::ZERO,
+        crowd: 0,
         failed_at: None,
         error_logged_at: None,
         was_delay_logged: false,
@@ -129,6 +139,9 @@ impl Writer {
         loop {
             let policy = server.config.appendfsync();
             if self.is_chunk_done() {
+                if policy == AppendFsync::Always {
+                    self.gather();
+                }
                 self.aof.unwritten.store(0, Ordering::Relaxed);
                 log.take(&mut self.chunk, if self.aof.has_switch() { Duration::ZERO } else { PATIENCE });
                 (self.done, self.stamped) = (0, 0);
@@ -145,6 +158,17 @@ impl Writer {
             } else if policy != AppendFsync::Always && bytes > 0 && bytes < LARGE_CHUNK_BYTES {
                 std::thread::sleep(NAP);
             }
+        }
+    }
+
+    /// Waits for clients that were answered just now and have more to write, so that one fsync serves them all. Without
+    /// that they would fall into two groups, each of which waits for the fsync of the other: not worth while where the
+    /// disk is faster than their way back.
+    fn gather(&self) {
+        let log = self.aof.server.keyspace.effects().log();
+        let (started, patience) = (Instant::now(), self.sync_time.mul_f32(GATHER_SHARE));
+        while log.sleepers() + self.crowd / 16 < self.crowd && started.elapsed() < patience {
+            std::thread::sleep(GATHER_STEP);
         }
     }
 
@@ -291,10 +315,13 @@ impl Writer {
                         );
                         std::process::exit(1);
                     }
-                    aof.note_latency("aof-fsync-always", started.elapsed());
+                    let took = started.elapsed();
+                    aof.note_latency("aof-fsync-always", took);
                     aof.note_synced(self.written);
+                    self.sync_time = (self.sync_time * 7 + took) / 8;
                 }
-                log.secure(self.written);
+                let woken = log.secure(self.written);
+                self.crowd = (woken + log.sleepers()).max(self.crowd - self.crowd / 8);
             }
             _ if forced => {
                 match target.file.sync_data() {
