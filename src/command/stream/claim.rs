@@ -160,7 +160,7 @@ impl Changes<'_> {
             return Ok(());
         }
         keys.propagate_no_more();
-        if self.is_new {
+        if self.is_new && self.claimed.is_empty() {
             propagate_consumer(keys, key, name, consumer);
         }
         let Some(group) = find(keys, key)?.and_then(|stream| stream.groups.get(name)) else { return Ok(()) };

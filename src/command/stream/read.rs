@@ -407,7 +407,9 @@ fn serve_consumer(
     keys.changed(is_new as u64 + is_served as u64);
     if keys.is_logged() {
         keys.propagate_no_more();
-        if is_new {
+        // To become the owner of an entry makes a consumer.
+        let is_owner = !delivered.is_empty() && (!reader.no_ack || after != After::New);
+        if is_new && !is_owner {
             propagate_consumer(keys, key, reader.group, reader.consumer);
         }
         if let Some(stream) = find(keys, key)? {

@@ -334,7 +334,9 @@ impl Writer {
                 log.secure(self.written);
                 self.ask_for_sync();
             }
-            _ => log.secure(self.written),
+            _ => {
+                log.secure(self.written);
+            }
         }
     }
 
