@@ -15,8 +15,20 @@ import time
 from pathlib import Path
 
 from comparison import (
-    connections, expiry, handoff, latency, log, machine, memory, peer, persistence, publish, scripts,
-    throughput, types,
+    connections,
+    expiry,
+    handoff,
+    latency,
+    log,
+    machine,
+    memory,
+    peer,
+    persistence,
+    publish,
+    scripts,
+    throughput,
+    tracking,
+    types,
 )
 from comparison.context import Context, raise_file_limit
 from comparison.load import Load
@@ -33,6 +45,7 @@ SECTIONS = {
     "latency": latency.one_connection,
     "handoff": handoff.blocked_clients,
     "pubsub": publish.messages,
+    "tracking": tracking.invalidations,
     "memory": memory.per_key,
     "connections": connections.idle,
     "expiry": expiry.burst,

@@ -2,8 +2,8 @@
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use nuthatch::types::hash::Hash;
-use nuthatch::types::packed;
 use nuthatch::types::packed_hash::{self, Layout};
+use nuthatch::types::rows;
 use std::hint::black_box;
 
 /// A name of 17 bytes.
@@ -18,7 +18,7 @@ fn small(c: &mut Criterion) {
     let mut group = c.benchmark_group("packed hash");
     for count in [5, 50, 500] {
         let names: Vec<String> = (0..count).map(name).collect();
-        let mut full = packed::new();
+        let mut full = rows::new();
         for name in &names {
             packed_hash::push(&mut full, Layout::Plain, name.as_bytes(), VALUE);
         }

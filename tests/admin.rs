@@ -201,13 +201,14 @@ fn turns_are_counted_with_and_without_traffic() {
 
 #[test]
 fn signals_stop_the_server_as_configured() {
-    let server = Process::nuthatch(&["--shutdown-on-sigterm", "save", "--shutdown-on-sigint", "nosave now"]);
-    server.signal("TERM");
-    std::thread::sleep(Duration::from_millis(300));
-    // There is nothing that could save: rather than lose data, the server stays.
-    assert_eq!(server.connect().ask(&["PING"]), b"+PONG\r\n");
-    server.signal("INT");
-    assert!(server.wait().success());
+    let args = ["--shutdown-on-sigterm", "save", "--shutdown-on-sigint", "nosave now", "--save", "100 1"];
+    for (signal, saves) in [("TERM", true), ("INT", false)] {
+        let server = Process::nuthatch(&args);
+        assert_eq!(server.connect().ask(&["SET", "a", "b"]), b"+OK\r\n");
+        server.signal(signal);
+        assert!(server.wait().success());
+        assert_eq!(server.dir().join("dump.rdb").exists(), saves);
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ use nuthatch::rdb::payload;
 use nuthatch::rdb::source::{Slice, Source};
 use nuthatch::rdb::write::Writer;
 use nuthatch::types::stream::{Id, Stream};
-use nuthatch::types::{intset, packed};
+use nuthatch::types::{intset, packed, rows};
 use rand::Rng;
 use rdb_examples::{Contents, examples, listpack, ziplist};
 
@@ -66,6 +66,9 @@ fn check_stream(stream: &Stream) {
 fn check(entry: &Entry, input: &[u8]) {
     match (entry.kind(), entry.packed(), entry.object()) {
         (Kind::IntSet, Some(bytes), _) => assert!(intset::validate(bytes)),
+        (Kind::PackedSet, Some(bytes), _) => assert!(rows::validate(bytes, 1)),
+        (Kind::PackedHash | Kind::PackedSortedSet, Some(bytes), _) => assert!(rows::validate(bytes, 2)),
+        (Kind::TimedPackedHash, Some(bytes), _) => assert!(rows::validate(bytes, 3)),
         (_, Some(bytes), _) => assert!(packed::validate(bytes)),
         (_, _, Some(Object::Stream(stream))) => check_stream(stream),
         (_, _, Some(Object::List(list))) => {

@@ -32,6 +32,9 @@ const REPLIES: [&str; 15] = [
 ];
 const ERRORS_IN_REPLIES: u64 = 3;
 
+/// A push: it answers nothing.
+const PUSH: &str = ">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\nk\r\n";
+
 #[test]
 fn counts_every_kind_of_reply() {
     for reply in REPLIES {
@@ -44,7 +47,7 @@ fn counts_every_kind_of_reply() {
 proptest! {
     #[test]
     fn counts_the_same_however_the_stream_is_cut(lengths in proptest::collection::vec(1_usize..12, 1..100)) {
-        let stream = REPLIES.concat();
+        let stream = REPLIES.join(PUSH);
         let mut counter = ReplyCounter::default();
         let mut rest = stream.as_bytes();
         let mut replies = 0;
@@ -58,6 +61,7 @@ proptest! {
         }
         prop_assert_eq!(replies, REPLIES.len() as u64);
         prop_assert_eq!(counter.errors(), ERRORS_IN_REPLIES);
+        prop_assert_eq!(counter.pushes(), REPLIES.len() as u64 - 1);
     }
 }
 

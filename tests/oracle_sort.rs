@@ -126,7 +126,9 @@ fn sort(dice: &mut Dice) -> Request {
         parts.push(vec![dice.word(&["STORE"]), dice.key(TARGETS)]);
     }
     if dice.chance(3) {
-        let words: &[&str] = &["LIMIT", "GET", "BY", "BAD", "LIMIT x 1", "LIMIT 0 1.5", "LIMIT 1"];
+        let words: &[&str] = &["BY", "LIMIT", "GET", "BAD", "LIMIT x 1", "LIMIT 0 1.5", "LIMIT 1"];
+        // A BY that takes the next word for its pattern leaves a set in its own order, of which LIMIT shows a part.
+        let words = if out[1] == b"set" { &words[1..] } else { words };
         parts.push(dice.key(words).split(|byte| *byte == b' ').map(<[u8]>::to_vec).collect());
     }
     while !parts.is_empty() {

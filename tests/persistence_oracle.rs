@@ -69,6 +69,8 @@ fn fill(client: &mut Client) {
     add(&["XADD", "empty stream", "1-1", "a", "b"]);
     add(&["XDEL", "empty stream", "1-1"]);
     add(&["PFADD", "hll", "a", "b", "c"]);
+    let library = "#!lua name=lib\nredis.register_function('f', function() return 7 end)";
+    add(&["FUNCTION", "LOAD", library]);
     add(&["SELECT", "3"]);
     add(&["SET", "elsewhere", "1"]);
     add(&["PEXPIREAT", "elsewhere", "4000000000000"]);
@@ -84,7 +86,7 @@ fn digest(client: &mut Client) -> String {
     ask(client, &["DEBUG", "DIGEST"])
 }
 
-/// What both say of streams, which digests leave out in part.
+/// What both say of streams, which digests leave out in part, and of functions.
 fn groups(client: &mut Client) -> Vec<String> {
     let pending_of_bob = ask(client, &["XPENDING", "stream", "group", "-", "+", "100", "bob"]);
     vec![
@@ -93,6 +95,7 @@ fn groups(client: &mut Client) -> Vec<String> {
         pending_of_bob.lines().count().to_string(),
         // The last ID is known even where its entry is gone.
         ask(client, &["XADD", "empty stream", "1-1", "a", "b"]),
+        ask(client, &["FCALL", "f", "0"]),
     ]
 }
 
@@ -144,6 +147,7 @@ fn snapshots_of_redis_are_loaded_and_ours_by_redis() {
         assert_eq!(digest(&mut own.connect()), expected, "loaded here again");
         ok(&mut own.connect(), &["DEBUG", "RELOAD"]);
         assert_eq!(digest(&mut own.connect()), expected, "reloaded");
+        assert_eq!(groups(&mut own.connect()), expected_groups);
     }
 }
 

@@ -122,15 +122,29 @@ def _fill(context, server, row):
         context.load.fill(server, amount, "custom", template=template, keys=row.keys)
 
 
+SMALL = 200_000
+
+
+def _many(template, prefixes):
+    """The template once for each prefix, `{n}` being its number from 1 on, and `{name}` the prefix and 12 digits."""
+    return " ".join(template.format(n=n, name=f"{prefix}__seq__") for n, prefix in enumerate(prefixes, 1))
+
+
+# Names and members of 17 bytes; and, without a target, of 13 to 21: those of one length take less.
+ALIKE = ("mem-1", "mem-2", "mem-3", "mem-4", "mem-5")
+MIXED = ("m", "member", "member-no", "mem-4", "memb-5")
 BYTES = (
     ("hash of 17-byte fields, 16-byte values", "HSET h field__seq__ __value__", MANY, at_most(0.80)),
     ("sorted set of 17-byte members", "ZADD z __seq__ membr__seq__", MANY, at_most(0.65)),
     ("set of 17-byte members", "SADD s membr__seq__", MANY, at_most(0.90)),
     ("list of 15-byte items", "RPUSH l i:___seq__", MANY, at_most(1.0)),
     ("stream of two small fields", "XADD x * a __seq__ b __seq__", MANY, at_most(1.0)),
-    ("hashes of five fields, each", f"HSET h:__seq__ {' '.join(f'field{n} __value__' for n in range(5))}", 200_000, at_most(0.85)),
-    ("sorted sets of three members, each", "ZADD z:__seq__ 1 one 2 two 3 three", 200_000, at_most(0.85)),
-    ("sets of three members, each", "SADD s:__seq__ one two three", 200_000, at_most(0.85)),
+    ("hashes of five fields, each", f"HSET h:__seq__ {_many('{name} __value__', ALIKE)}", SMALL, at_most(0.85)),
+    ("sorted sets of three members, each", f"ZADD z:__seq__ {_many('{n} {name}', ALIKE[:3])}", SMALL, at_most(0.85)),
+    ("sets of three members, each", f"SADD s:__seq__ {_many('{name}', ALIKE[:3])}", SMALL, at_most(0.85)),
+    ("hashes of five fields of 13 to 21 bytes", f"HSET h:__seq__ {_many('{name} __value__', MIXED)}", SMALL, None),
+    ("sorted sets of three members of 13 to 21", f"ZADD z:__seq__ {_many('{n} {name}', MIXED[:3])}", SMALL, None),
+    ("sets of three members of 13 to 21 bytes", f"SADD s:__seq__ {_many('{name}', MIXED[:3])}", SMALL, None),
 )
 
 

@@ -38,6 +38,7 @@ How
   --latency           time single requests on one connection at a time instead of counting many
   --rate N            with --latency: send N requests a second, over all connections in turn
   --start-at MS       with --latency: start at this Unix time in ms
+  --tracking          connections speak RESP3 and have what they read tracked: they are told when it changes
   --subscribers N     with --command publish: this many connections listen to what the others publish (1)
 Report
   --pid PID           server process whose CPU time is read from /proc
@@ -79,6 +80,7 @@ pub struct Options {
     /// Unix time in ms at which latency mode starts.
     pub start_at: Option<u64>,
     pub subscribers: usize,
+    pub tracking: bool,
     pub pid: Option<u32>,
     pub json: bool,
 }
@@ -108,6 +110,7 @@ impl Options {
             rate: None,
             start_at: None,
             subscribers: 1,
+            tracking: false,
             pid: None,
             json: false,
         };
@@ -115,6 +118,7 @@ impl Options {
         while let Some(name) = arguments.next() {
             match name.as_str() {
                 "--json" => options.json = true,
+                "--tracking" => options.tracking = true,
                 "--latency" => options.mode = Mode::Latency,
                 _ => {
                     let value =

@@ -1,7 +1,7 @@
 //! Counts complete replies in a stream of bytes, without looking into them.
 //!
 //! A state machine that can stop and go on at any byte, so a reply may arrive in as many pieces as the network likes
-//! and nothing is ever copied. It knows RESP2 and RESP3 and trusts the server: this is no parser for untrusted bytes.
+//! and nothing is ever copied. Pushes are counted apart. It knows RESP2 and RESP3 and trusts the server: this is no parser for untrusted bytes.
 
 /// Where the counter stands between two pieces of the stream.
 #[derive(Debug, Clone, Copy)]
@@ -18,11 +18,14 @@ pub struct ReplyCounter {
     skip: u64,
     /// Error replies seen so far, also those within arrays.
     errors: u64,
+    /// Whether what is under way is a push, which answers nothing, and how many of those were complete.
+    is_push: bool,
+    pushes: u64,
 }
 
 impl Default for ReplyCounter {
     fn default() -> Self {
-        Self { open: 1, kind: 0, number: 0, negative: false, skip: 0, errors: 0 }
+        Self { open: 1, kind: 0, number: 0, negative: false, skip: 0, errors: 0, is_push: false, pushes: 0 }
     }
 }
 
@@ -30,6 +33,11 @@ impl ReplyCounter {
     /// Error replies seen since the start.
     pub fn errors(&self) -> u64 {
         self.errors
+    }
+
+    /// Pushes seen since the start.
+    pub fn pushes(&self) -> u64 {
+        self.pushes
     }
 
     /// Takes the next piece of the stream; returns how many replies became complete in it.
@@ -49,6 +57,7 @@ impl ReplyCounter {
             if self.kind == 0 {
                 self.kind = bytes[at];
                 self.errors += u64::from(matches!(self.kind, b'-' | b'!'));
+                self.is_push |= self.kind == b'>';
                 self.number = 0;
                 self.negative = false;
                 at += 1;
@@ -106,6 +115,8 @@ impl ReplyCounter {
             return 0;
         }
         self.open = 1;
-        1
+        let is_push = std::mem::take(&mut self.is_push);
+        self.pushes += u64::from(is_push);
+        u64::from(!is_push)
     }
 }

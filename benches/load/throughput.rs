@@ -31,6 +31,7 @@ const WAKE_UP_MS: i32 = 100;
 #[derive(Debug, Default)]
 struct Progress {
     replies: AtomicU64,
+    pushes: AtomicU64,
     errors: AtomicU64,
     /// Set when the thread came to its end, by itself or by a failure.
     ended: AtomicBool,
@@ -70,7 +71,10 @@ impl Driver {
         let batch = Batch::new(template, pipeline, options.keys, options.value_size);
         let connections = (0..connections)
             .map(|token| {
-                let socket = Socket::connect(&options.address)?;
+                let mut socket = Socket::connect(&options.address)?;
+                if options.tracking {
+                    begin_tracking(&mut socket)?;
+                }
                 socket.set_nonblocking(true)?;
                 epoll.add(socket.as_raw_fd(), token)?;
                 let replies = ReplyCounter::default();
@@ -97,6 +101,8 @@ impl Driver {
                 replies += self.advance(token, &mut buffer)?;
             }
             progress.replies.store(replies, Ordering::Relaxed);
+            let pushes = self.connections.iter().map(|connection| connection.replies.pushes()).sum();
+            progress.pushes.store(pushes, Ordering::Relaxed);
         }
         let errors = self.connections.iter().map(|connection| connection.replies.errors()).sum();
         progress.errors.store(errors, Ordering::Relaxed);
@@ -140,6 +146,21 @@ impl Driver {
     }
 }
 
+/// Has the server tell the client of changes to what it is going to read.
+fn begin_tracking(socket: &mut Socket) -> io::Result<()> {
+    const REQUESTS: &[u8] = b"HELLO 3\r\nCLIENT TRACKING ON\r\n";
+    socket.write_all(REQUESTS)?;
+    let (mut replies, mut buffer, mut awaited) = (ReplyCounter::default(), [0; 1024], 2);
+    while awaited > 0 {
+        let bytes = socket.read(&mut buffer)?;
+        if bytes == 0 || replies.errors() > 0 {
+            return Err(io::Error::other("the server does not track"));
+        }
+        awaited -= replies.feed(&buffer[..bytes]);
+    }
+    Ok(())
+}
+
 impl Connection {
     fn unwritten(&self) -> bool {
         self.written < self.batch.requests(self.sent).len()
@@ -177,6 +198,7 @@ pub fn preload(options: &Options, report: &mut Report) -> io::Result<()> {
 struct Sample {
     time: Instant,
     replies: u64,
+    pushes: u64,
     server_cpu: Option<Duration>,
     client_cpu: Duration,
 }
@@ -184,8 +206,11 @@ struct Sample {
 impl Sample {
     fn take(options: &Options, progress: &[Progress]) -> io::Result<Self> {
         let server_cpu = options.pid.map(process::cpu_of).transpose()?;
-        let replies = progress.iter().map(|progress| progress.replies.load(Ordering::Relaxed)).sum();
-        Ok(Self { time: Instant::now(), replies, server_cpu, client_cpu: process::cpu_of_self() })
+        let sum = |count: fn(&Progress) -> &AtomicU64| {
+            progress.iter().map(|progress| count(progress).load(Ordering::Relaxed)).sum()
+        };
+        let (replies, pushes) = (sum(|progress| &progress.replies), sum(|progress| &progress.pushes));
+        Ok(Self { time: Instant::now(), replies, pushes, server_cpu, client_cpu: process::cpu_of_self() })
     }
 }
 
@@ -244,6 +269,9 @@ fn describe(options: &Options, report: &mut Report, start: &Sample, end: &Sample
     report.integer("requests", requests);
     report.number("seconds", seconds);
     report.number("rps", requests as f64 / seconds);
+    if options.tracking {
+        report.number("pushes_per_second", (end.pushes - start.pushes) as f64 / seconds);
+    }
     report.integer("errors", errors);
     if let (Some(start), Some(end)) = (start.server_cpu, end.server_cpu) {
         report.number("server_cpu_us_per_request", micros_each(end.saturating_sub(start).as_secs_f64()));

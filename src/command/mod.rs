@@ -23,6 +23,7 @@ pub mod keyspec;
 pub mod list;
 pub mod meter;
 pub mod pubsub;
+pub mod reach;
 pub mod replay;
 pub mod scanning;
 pub mod scripting;

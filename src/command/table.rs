@@ -1,5 +1,6 @@
 //! The index over all command records: by name for dispatch, by number for statistics.
 
+use super::reach::Reach;
 use super::spec::{Command, Flags, KeySpec, Scope};
 use super::{
     bitmap, connection, generic, geo, hash, hyperloglog, list, pubsub, scripting, server, set, sorted_set,
@@ -21,6 +22,7 @@ pub struct Entry {
     pub subcommands: Vec<&'static Entry>,
     /// Position of the only key, if that is all the record says about keys: the common case.
     pub single_key: Option<usize>,
+    pub reach: Reach,
 }
 
 /// What a log shows in the place of a secret.
@@ -186,8 +188,9 @@ impl Table {
         let subcommands = spec.subcommands.iter().map(|sub| Self::entry(sub, Some(spec), all)).collect();
         let full_name = parent.map_or(spec.name.to_owned(), |p| format!("{}|{}", p.name, spec.name));
         let single_key = single_key(spec);
+        let (id, reach) = (all.len(), Reach::of(spec));
         let entry =
-            Box::leak(Box::new(Entry { spec, id: all.len(), full_name, parent, subcommands, single_key }));
+            Box::leak(Box::new(Entry { spec, id, full_name, parent, subcommands, single_key, reach }));
         all.push(entry);
         entry
     }

@@ -179,7 +179,7 @@ impl Keyspace {
                         self.note_expired(database, expired, &mut round, &mut dead);
                     });
                     drop(shard);
-                    dead.clear();
+                    dead.drain(..).for_each(|entry| self.dispose(entry));
                 }
             }
         }
@@ -203,7 +203,7 @@ impl Keyspace {
                     });
                     drop(shard);
                     // Only now, since values may be large.
-                    dead.clear();
+                    dead.drain(..).for_each(|entry| self.dispose(entry));
                     round.took = started.elapsed();
                     if round.took > budget {
                         reaper.position.set(database, index + reapers);

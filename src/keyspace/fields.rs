@@ -5,7 +5,7 @@
 
 use super::entry::{Entry, Kind, Object};
 use crate::types::names::Names;
-use crate::types::packed_hash;
+use crate::types::packed_hash::{self, Layout};
 
 impl Entry {
     /// The earliest deadline of a field (Unix milliseconds), if the value is a hash that has any.
@@ -41,11 +41,14 @@ impl Entry {
     /// Whether the value is a hash whose last field is gone.
     pub fn is_empty_hash(&self) -> bool {
         match self.kind() {
-            Kind::PackedHash | Kind::TimedPackedHash => {
-                self.packed().is_some_and(|bytes| crate::types::packed::len(bytes) == 0)
-            }
+            Kind::PackedHash => self.is_without_fields(Layout::Plain),
+            Kind::TimedPackedHash => self.is_without_fields(Layout::Timed),
             Kind::Hash => matches!(self.object(), Some(Object::Hash(hash)) if hash.fields() == 0),
             _ => false,
         }
+    }
+
+    fn is_without_fields(&self, layout: Layout) -> bool {
+        self.packed().is_some_and(|bytes| packed_hash::fields(bytes, layout) == 0)
     }
 }

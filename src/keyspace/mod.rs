@@ -53,6 +53,8 @@ pub struct Keyspace {
     common: Common,
     barrier: barrier::Barrier,
     effects: Effects,
+    /// What frees values that may take long.
+    disposer: OnceLock<fn(Entry)>,
     shards_per_database: usize,
 }
 
@@ -68,7 +70,24 @@ impl Keyspace {
             },
             barrier: barrier::Barrier::new(reapers * THREADS_PER_REAPER),
             effects: Effects::default(),
+            disposer: OnceLock::new(),
             shards_per_database: shards,
+        }
+    }
+
+    /// Has entries whose values stand outside of them freed by `free` once they are in no table any more, so that it
+    /// can take a large one elsewhere. Without it they are freed in place. The first call counts.
+    pub fn free_with(&self, free: fn(Entry)) {
+        self.disposer.get_or_init(|| free);
+    }
+
+    /// Frees an entry that is in no table any more.
+    #[inline]
+    fn dispose(&self, entry: Entry) {
+        if entry.object().is_some()
+            && let Some(free) = self.disposer.get()
+        {
+            free(entry);
         }
     }
 

@@ -17,7 +17,7 @@ use super::hash::{KeyHash, KeyHasher, table_hash};
 use super::snapshot::Snapshots;
 use crate::types::names::Names;
 use crate::types::prefetch::prefetch;
-use crate::types::table::Step;
+use crate::types::prefetch::{Step, Target};
 use crate::types::wheel::Wheel;
 use ahash::RandomState;
 use crossbeam_utils::CachePadded;
@@ -231,12 +231,19 @@ impl Shards {
         })
     }
 
-    /// Asks the processor for memory on the way to an element of the key's value, if it is a large collection.
+    /// Asks the processor for memory on the way to what is wanted of the key's value, if it is a large collection.
     #[inline]
-    pub fn prefetch_element(&self, hash: KeyHash, element: &[u8], step: Step) {
+    pub fn prefetch_elements<'a>(
+        &self,
+        hash: KeyHash,
+        targets: impl Iterator<Item = Target<'a>>,
+        step: Step,
+    ) {
         self.with_entry(hash, |entry| {
             let object = entry.object();
-            object.into_iter().for_each(|object| object.prefetch(element, step));
+            if let Some(object) = object {
+                targets.for_each(|target| object.prefetch(target, step));
+            }
             object.is_some()
         });
     }

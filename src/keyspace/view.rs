@@ -506,7 +506,8 @@ impl<'a> View<'a> {
         if new == old && entry.field_deadline().is_none() && entry.overwrite(&value) {
             entry.set_access(access);
         } else {
-            shard.replace(Entry::new(key, value, new, access), hash);
+            let old = shard.replace(Entry::new(key, value, new, access), hash);
+            old.into_iter().for_each(|old| self.keyspace.dispose(old));
         }
         if expired {
             bump(&self.tally.expired);

@@ -36,20 +36,20 @@ pub fn install(server: &Arc<Server>) {
     server.persistence.set_engine(Box::new(Files { server: Arc::downgrade(server) }));
 }
 
-/// The name of the snapshot's file, below the working directory.
+/// The name of the snapshot's file. Absolute, as the working directory may change while it is written.
 pub fn snapshot_name(server: &Server) -> PathBuf {
-    PathBuf::from(OsStr::from_bytes(&server.config.dbfilename()))
+    server.config.directory().join(OsStr::from_bytes(&server.config.dbfilename()))
 }
 
 /// The name of a snapshot that is not complete.
-fn temporary_name() -> PathBuf {
-    PathBuf::from(format!("temp-{}.rdb", std::process::id()))
+fn temporary_name(server: &Server) -> PathBuf {
+    server.config.directory().join(format!("temp-{}.rdb", std::process::id()))
 }
 
 /// Removes what was written of a snapshot that will not be completed, because the process ends.
-pub fn remove_temporary() {
+pub fn remove_temporary(server: &Server) {
     // There may be none.
-    let _ = std::fs::remove_file(temporary_name());
+    let _ = std::fs::remove_file(temporary_name(server));
 }
 
 /// A snapshot of which the cut is made.
@@ -65,7 +65,7 @@ impl Job {
     /// Opens the file and makes the cut.
     fn begin(server: &Server) -> Result<Job, Refusal> {
         let config = &server.config;
-        let temporary = temporary_name();
+        let temporary = temporary_name(server);
         let file =
             NewFile::create(temporary.clone(), config.rdbchecksum(), config.rdb_save_incremental_fsync());
         let file = file.map_err(|error| {
@@ -287,7 +287,7 @@ pub fn save_before_exit(server: &Server, wish: Option<bool>) -> bool {
         tracing::warn!("There is a child saving an .rdb. Killing it!");
     }
     if !wish.unwrap_or(!server.config.save().is_empty()) {
-        remove_temporary();
+        remove_temporary(server);
         return true;
     }
     tracing::info!("Saving the final RDB snapshot before exiting.");

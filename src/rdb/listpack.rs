@@ -52,9 +52,14 @@ pub fn from_items(items: &[u8], count: usize) -> Vec<u8> {
     blob
 }
 
-/// The blob of a sequence in the form of [`packed`].
-pub fn from_sequence(sequence: &[u8]) -> Vec<u8> {
-    from_items(&sequence[packed::HEADER_BYTES..], packed::len(sequence))
+/// The blob of these items.
+pub fn of<'a>(items: impl Iterator<Item = Item<'a>>) -> Vec<u8> {
+    let (mut encoded, mut count) = (Vec::new(), 0);
+    for item in items {
+        item.encode(&mut encoded);
+        count += 1;
+    }
+    from_items(&encoded, count)
 }
 
 #[cfg(test)]

@@ -5,15 +5,16 @@
 //! entries, for large collections also what these lead to, and only then the first request runs.
 
 use crate::command::dispatch::{self, Following, Resolved};
+use crate::command::reach::Reach;
 use crate::command::scripting;
-use crate::command::spec::{Group, Scope};
+use crate::command::spec::Scope;
 use crate::command::table::Entry;
 use crate::keyspace::hash::KeyHash;
 use crate::keyspace::shard::Shards;
 use crate::keyspace::view::{Hashed, MAX_FETCHED_AHEAD};
 use crate::resp::scan::{Found, Limits, Request, Scanner, Span};
 use crate::state::Server;
-use crate::types::table::Step;
+use crate::types::prefetch::{Step, Target};
 use bytes::Bytes;
 use smallvec::SmallVec;
 use std::ops::Range;
@@ -43,11 +44,11 @@ pub struct Batch {
     prefetched: usize,
 }
 
-/// Whether a command is on values that may be large collections.
+/// What of a large collection a command uses.
 #[inline]
-fn is_collection(resolved: Resolved) -> bool {
-    let Resolved::Command(entry) = resolved else { return false };
-    matches!(entry.spec.group, Group::Set | Group::SortedSet | Group::Hash | Group::Geo)
+fn reach(resolved: Resolved) -> Reach {
+    let Resolved::Command(entry) = resolved else { return Reach::Nothing };
+    entry.reach
 }
 
 /// Whether a request runs a script that is known to touch keys that it does not declare.
@@ -115,7 +116,7 @@ impl Batch {
             {
                 last = Some((name, entry));
             }
-            has_collections |= is_collection(resolved);
+            has_collections |= reach(resolved) != Reach::Nothing;
             let first_key = self.keys.len();
             dispatch::hash_keys(server, resolved, request, &mut self.keys);
             if let (Some(before), [.., key_before, key]) = (self.requests.last_mut(), &self.keys[..])
@@ -197,31 +198,37 @@ impl Batch {
         true
     }
 
-    /// Asks the processor for the large collections that requests name, then step by step for the element that
-    /// is named behind the key.
+    /// Asks the processor for the large collections that requests name, then step by step for what they want of them.
     fn prefetch_elements(&self, shards: &Shards, buf: &[u8], large: &[Bytes]) {
-        let mut elements: SmallVec<[(KeyHash, &[u8]); MAX_REQUESTS]> = SmallVec::new();
+        let mut wanted: SmallVec<[(KeyHash, Target<'_>); MAX_REQUESTS]> = SmallVec::new();
         let mut before = None;
         for prepared in self.requests.iter().filter(|prepared| prepared.keys.len() == 1) {
-            let Resolved::Command(Entry { single_key: Some(key_at), .. }) = prepared.resolved else {
+            let Resolved::Command(Entry { single_key: Some(key_at), reach, .. }) = prepared.resolved else {
                 continue;
             };
             let request = Request::new(buf, large, &self.spans[prepared.spans.clone()]);
-            if !is_collection(prepared.resolved) || key_at + 1 >= request.len() {
-                continue;
-            }
+            let Some(target) = reach.target(request, *key_at) else { continue };
             let hash = self.keys[prepared.keys.start].hash;
             let is_large = match before {
                 Some((other, is_large)) if other == hash => is_large,
                 _ => shards.prefetch_object(hash),
             };
             before = Some((hash, is_large));
-            if is_large {
-                elements.push((hash, request.get(key_at + 1)));
+            // The first one of a collection need not be fetched again.
+            let is_new = target != Target::First || wanted.last() != Some(&(hash, target));
+            if is_large && target != Target::Any && is_new {
+                wanted.push((hash, target));
             }
         }
         for step in Step::ALL {
-            elements.iter().for_each(|(hash, element)| shards.prefetch_element(*hash, element, step));
+            if wanted.iter().all(|(_, target)| !target.takes(step)) {
+                break;
+            }
+            // Those of one collection together, since each look at it takes the lock of its shard.
+            for same in wanted.chunk_by(|(a, _), (b, _)| a == b) {
+                let targets = same.iter().map(|(_, target)| *target).filter(|target| target.takes(step));
+                shards.prefetch_elements(same[0].0, targets, step);
+            }
         }
     }
 

@@ -18,7 +18,7 @@ pub mod stream;
 pub mod waiting;
 pub mod worker;
 
-use crate::command::table;
+use crate::command::{generic, table};
 use crate::config::Config;
 use crate::config::choice::shutdown as words;
 use crate::keyspace::effects::Party;
@@ -38,7 +38,7 @@ use crate::state::shutdown::{self, Shutdown};
 use crate::state::tracking::Tracking;
 use crate::state::waiters::Waiters;
 use crate::state::watch::Watchers;
-use crate::state::{Clients, Server, random_id};
+use crate::state::{Clients, Server, random_id, wake};
 use pidfile::Pidfile;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -67,6 +67,7 @@ pub fn build(config: Config, config_file: Option<PathBuf>, log: Log, program: St
     let executable = std::env::current_exe().map(|p| p.display().to_string()).unwrap_or_default();
     let slowlog = Slowlog::new(config.slowlog_max_len() as usize);
     let keyspace = Keyspace::new(config.databases() as usize, config.keyspace_shards() as usize, reapers);
+    keyspace.free_with(generic::free_entry);
     let waiters = Arc::new(Waiters::default());
     keyspace.effects().set_observer(Party::Waiters, waiters.clone());
     let (clients, pubsub) = (Arc::new(Clients::default()), Arc::new(PubSub::new(workers)));
@@ -84,6 +85,7 @@ pub fn build(config: Config, config_file: Option<PathBuf>, log: Log, program: St
         executable,
         program,
         log,
+        bells: wake::bells(workers),
         clients,
         scripting: Scripting::new(workers, busy::attend),
         counters: Counters::new(workers, reapers, table::table().all.len()),
@@ -259,7 +261,7 @@ async fn prepare_shutdown(
         is_saved = saving => is_saved.unwrap_or(false),
         () = insists => {
             tracing::warn!("You insist... exiting now.");
-            persist::engine::remove_temporary();
+            persist::engine::remove_temporary(server);
             std::process::exit(1);
         }
     };

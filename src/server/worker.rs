@@ -100,9 +100,10 @@ async fn serve(id: usize, server: Arc<Server>, mut assignments: mpsc::UnboundedR
         settings: CachedSettings::default(),
     });
     tokio::task::spawn_local(publish_memory());
-    tokio::task::spawn_local(wake::rounds());
     let counting = worker.clone();
     let turns = move || counting.totals().turns.get();
+    let place = wake::Place { bells: server.bells.clone(), worker: id };
+    tokio::task::spawn_local(wake::rounds(place, turns.clone()));
     tokio::task::spawn_local(relay::serve(server.pubsub.relay(id).clone(), turns));
     let mut connections = tokio::task::JoinSet::new();
     loop {

@@ -289,7 +289,7 @@ impl Client {
     /// is woken. False: it is closed.
     fn has_mail(&self) -> bool {
         if let Some(waker) = self.waker.get() {
-            wake::soon(waker);
+            wake::soon(self.worker, waker);
         }
         let limit = match self.class() {
             ClientClass::Pubsub => &PUBSUB_LIMIT_BYTES,
@@ -351,13 +351,6 @@ impl Client {
     /// Whether the connection's task has begun.
     pub fn has_started(&self) -> bool {
         self.waker.get().is_some()
-    }
-
-    /// As [`Client::wake`], at the end of the round (see [`wake`]).
-    pub fn wake_soon(&self) {
-        if let Some(waker) = self.waker.get() {
-            wake::soon(waker);
-        }
     }
 
     /// Called by the connection's task once, at its beginning.

@@ -61,6 +61,7 @@ pub struct Server {
     pub pause: pause::Pause,
     pub waiters: Arc<waiters::Waiters>,
     pub pubsub: Arc<pubsub::PubSub>,
+    pub bells: wake::Bells,
     pub tracking: Arc<tracking::Tracking>,
     pub monitors: monitors::Monitors,
     pub shutdown: shutdown::Shutdown,

@@ -197,7 +197,7 @@ impl PubSub {
     /// For so many workers.
     pub fn new(workers: usize) -> PubSub {
         PubSub {
-            relays: (0..workers).map(|_| Arc::default()).collect(),
+            relays: (0..workers).map(|worker| Arc::new(Relay::new(worker))).collect(),
             channels: Channels::default(),
             shard_channels: Channels::default(),
             patterns: RwLock::default(),

@@ -123,6 +123,7 @@ impl Queue {
 /// Messages for the subscribers that one worker serves. See the module's head.
 #[derive(Default)]
 pub struct Relay {
+    worker: usize,
     has_mail: AtomicBool,
     queue: Mutex<Queue>,
     /// Held while messages are spread, so that they are in order; what is in it is only kept for its room.
@@ -132,6 +133,10 @@ pub struct Relay {
 }
 
 impl Relay {
+    pub fn new(worker: usize) -> Relay {
+        Relay { worker, ..Relay::default() }
+    }
+
     /// Puts in a message to all of `group`, a push that `write` copies there. To be called under the lock of the channel.
     pub fn put(&self, group: &Arc<Group>, write: impl FnOnce(&mut Reply)) {
         let mut queue = self.queue.lock();
@@ -149,7 +154,7 @@ impl Relay {
         }
         drop(queue);
         if was_empty && let Some(waker) = self.waker.get() {
-            wake::soon(waker);
+            wake::soon(self.worker, waker);
         }
         if end > MAX_WAITING_BYTES {
             self.spread();

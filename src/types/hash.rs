@@ -14,7 +14,8 @@
 
 use super::field::{Field, FieldRef};
 use super::names::Names;
-use super::table::{Step, Table};
+use super::prefetch::Step;
+use super::table::Table;
 use rand::Rng;
 use smallvec::SmallVec;
 use std::collections::BTreeSet;

@@ -18,6 +18,7 @@ pub mod packed;
 pub mod packed_hash;
 pub mod prefetch;
 pub mod quoting;
+pub mod rows;
 pub mod sorted_set;
 pub mod stream;
 pub mod table;

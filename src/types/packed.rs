@@ -1,4 +1,5 @@
-//! A short sequence of strings and integers in one piece of memory: the form of every small collection.
+//! A short sequence of strings and integers in one piece of memory: the form of small lists, of the blocks of large ones,
+//! and of streams.
 //!
 //! ```text
 //! ┌───────────┬──────────────────────────┬──────────────────────────┬┄
@@ -31,10 +32,10 @@ pub(super) const MAX_STRING_6_BYTES: usize = 63;
 pub(super) const INT_13: u8 = 0xC0;
 const STRING_12: u8 = 0xE0;
 const STRING_32: u8 = 0xF0;
-const INT_16: u8 = 0xF1;
-const INT_24: u8 = 0xF2;
-const INT_32: u8 = 0xF3;
-const INT_64: u8 = 0xF4;
+pub(super) const INT_16: u8 = 0xF1;
+pub(super) const INT_24: u8 = 0xF2;
+pub(super) const INT_32: u8 = 0xF3;
+pub(super) const INT_64: u8 = 0xF4;
 
 /// One item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -114,7 +115,7 @@ impl<'a> Item<'a> {
 
     /// Bytes of the encoded item without the length behind it.
     #[inline]
-    fn body_bytes(self) -> usize {
+    pub(super) fn body_bytes(self) -> usize {
         match self {
             Item::Int(0..=127) => 1,
             Item::Int(-4096..=4095) => 2,
@@ -134,7 +135,14 @@ impl<'a> Item<'a> {
     /// [`Item::encoded_bytes`]. A text is shorter than 4 GiB.
     #[inline]
     pub fn write(self, out: &mut [u8]) {
-        let body = match self {
+        let body = self.write_body(out);
+        write_length_back(body, &mut out[body..]);
+    }
+
+    /// Writes the encoded item without the length behind it, [`Item::body_bytes`], which are returned.
+    #[inline]
+    pub(super) fn write_body(self, out: &mut [u8]) -> usize {
+        match self {
             Item::Int(n @ 0..=127) => {
                 out[0] = n as u8;
                 1
@@ -168,8 +176,7 @@ impl<'a> Item<'a> {
                 out[head..head + text.len()].copy_from_slice(text);
                 head + text.len()
             }
-        };
-        write_length_back(body, &mut out[body..]);
+        }
     }
 
     /// Appends the encoded item, with its length behind it.
@@ -226,9 +233,17 @@ fn length_back_bytes(len: usize) -> usize {
 /// The item at `at` and the offset of the next one; `None` at the end, or where the bytes are damaged.
 #[inline]
 pub fn get(bytes: &[u8], at: usize) -> Option<(Item<'_>, usize)> {
+    let (item, len) = body(bytes, at)?;
+    let next = at + len + length_back_bytes(len);
+    (next <= bytes.len()).then_some((item, next))
+}
+
+/// The item at `at` and how many bytes it takes without the length behind it.
+#[inline]
+pub(super) fn body(bytes: &[u8], at: usize) -> Option<(Item<'_>, usize)> {
     let mark = *bytes.get(at)?;
     let rest = &bytes[at + 1..];
-    let (item, len) = match mark {
+    Some(match mark {
         0..STRING_6 => (Item::Int(mark.into()), 1),
         STRING_6..INT_13 => text(rest, 0, (mark & 0x3F) as usize)?,
         INT_13..STRING_12 => {
@@ -252,9 +267,7 @@ pub fn get(bytes: &[u8], at: usize) -> Option<(Item<'_>, usize)> {
         INT_32 => (Item::Int(i32::from_le_bytes(*rest.first_chunk()?).into()), 5),
         INT_64 => (Item::Int(i64::from_le_bytes(*rest.first_chunk()?)), 9),
         _ => return None,
-    };
-    let next = at + len + length_back_bytes(len);
-    (next <= bytes.len()).then_some((item, next))
+    })
 }
 
 /// A string of `len` bytes after `skip` bytes of `rest`, and its encoded length.

@@ -1,23 +1,27 @@
-//! A small hash as a packed sequence (see [`packed`](super::packed)), in one of two layouts.
+//! A small hash in one piece of memory, as [`rows`] in one of two layouts.
 //!
 //! *Plain*: name, value, name, value. *Timed*, once a field has been given a deadline: name, value, deadline, where
 //! a deadline of 0 means none. Timed fields stand in the order of their deadlines, those without one last; so what
 //! expires next is the first, and what has expired is a beginning of the sequence that can be cut off. Both
 //! layouts, and their order, are those of Redis (`listpack` and `listpackex` in its `t_hash.c`), so that replies
 //! come in the same order and a dump needs no sorting.
-//!
-//! Edits work in place and allocate nothing: items are encoded in a buffer that the thread keeps.
 
 use super::hash::is_due;
 use super::names::Names;
-use super::packed::{self, Buffer, HEADER_BYTES, Item};
-use std::cell::RefCell;
+use super::packed::{Buffer, Item};
+use super::rows;
+use smallvec::SmallVec;
 
 /// What stands for "no deadline".
 const NONE: i64 = 0;
 
-/// A thread keeps its buffer for encoding up to this size.
-const MAX_KEPT_BYTES: usize = 64 * 1024;
+/// The columns of a row.
+const NAME: usize = 0;
+const VALUE: usize = 1;
+const DEADLINE: usize = 2;
+
+/// Values up to this length (Redis's limit for small hashes) are copied to the stack while their row moves.
+const USUAL_VALUE_BYTES: usize = 64;
 
 /// The layout of a sequence.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,7 +33,7 @@ pub enum Layout {
 impl Layout {
     /// Items of one field.
     #[inline]
-    fn stride(self) -> usize {
+    pub fn columns(self) -> usize {
         match self {
             Layout::Plain => 2,
             Layout::Timed => 3,
@@ -43,10 +47,6 @@ pub struct Place {
     /// Offset of the name.
     at: usize,
     value_at: usize,
-    /// Offset behind the value.
-    value_end: usize,
-    /// Offset behind the last item of the field.
-    end: usize,
     pub deadline: Option<i64>,
 }
 
@@ -61,10 +61,11 @@ pub struct Entry<'a> {
 /// The entry at `at`, and the offset of the next one.
 #[inline]
 fn get(bytes: &[u8], layout: Layout, at: usize) -> Option<(Entry<'_>, usize)> {
-    let (name, value_at) = packed::get(bytes, at)?;
-    let (value, end) = packed::get(bytes, value_at)?;
+    let (name, value_at) = rows::item(bytes, NAME, at)?;
+    let (value, end) = rows::item(bytes, VALUE, value_at)?;
     let (deadline, end) = deadline(bytes, layout, end)?;
-    Some((Entry { name, value, deadline }, end))
+    // Whoever walks gets on.
+    (end > at).then_some((Entry { name, value, deadline }, end))
 }
 
 /// The deadline of a field whose value ends at `value_end`, and where the field ends.
@@ -73,7 +74,7 @@ fn deadline(bytes: &[u8], layout: Layout, value_end: usize) -> Option<(Option<i6
     if layout == Layout::Plain {
         return Some((None, value_end));
     }
-    let (item, end) = packed::get(bytes, value_end)?;
+    let (item, end) = rows::item(bytes, DEADLINE, value_end)?;
     let deadline = match item {
         Item::Int(deadline) => Some(deadline).filter(|deadline| *deadline != NONE),
         Item::Text(_) => None,
@@ -81,21 +82,26 @@ fn deadline(bytes: &[u8], layout: Layout, value_end: usize) -> Option<(Option<i6
     Some((deadline, end))
 }
 
+#[inline]
+fn start(bytes: &[u8], layout: Layout) -> usize {
+    rows::start(bytes, layout.columns())
+}
+
 /// Number of fields, expired ones included.
 #[inline]
 pub fn fields(bytes: &[u8], layout: Layout) -> usize {
-    packed::len(bytes) / layout.stride()
+    rows::len(bytes, layout.columns())
 }
 
 /// The deadline that comes first in a timed sequence.
 #[inline]
 pub fn earliest(bytes: &[u8]) -> Option<i64> {
-    get(bytes, Layout::Timed, HEADER_BYTES).and_then(|(entry, _)| entry.deadline)
+    get(bytes, Layout::Timed, start(bytes, Layout::Timed)).and_then(|(entry, _)| entry.deadline)
 }
 
 /// The offset of the first field that has not expired, and how many come before it.
 fn alive(bytes: &[u8], layout: Layout, now_ms: i64) -> (usize, usize) {
-    let (mut at, mut expired) = (HEADER_BYTES, 0);
+    let (mut at, mut expired) = (start(bytes, layout), 0);
     if layout == Layout::Timed {
         while let Some((entry, next)) = get(bytes, layout, at)
             && is_due(entry.deadline, now_ms)
@@ -124,101 +130,36 @@ pub fn iter(bytes: &[u8], layout: Layout, now_ms: i64) -> impl Iterator<Item = E
     })
 }
 
-/// The offset behind the item at `at`.
-#[inline]
-fn skip(bytes: &[u8], at: usize) -> Option<usize> {
-    match *bytes.get(at)? {
-        // The two commonest kinds, an integer and a string in one byte each, have one byte behind them.
-        0..packed::STRING_6 => Some(at + 2),
-        mark @ packed::STRING_6..packed::INT_13 => Some(at + 2 + (mark & 0x3F) as usize),
-        _ => packed::get(bytes, at).map(|(_, next)| next),
-    }
-}
-
-/// The offset of a name.
-#[inline]
-fn find_name(bytes: &[u8], layout: Layout, name: &[u8]) -> Option<usize> {
-    let next = |at: usize| {
-        let at = skip(bytes, skip(bytes, at)?)?;
-        if layout == Layout::Plain { Some(at) } else { skip(bytes, at) }
-    };
-    let mut at = HEADER_BYTES;
-    match Item::of(name) {
-        Item::Text(&[.., last]) if name.len() <= packed::MAX_STRING_6_BYTES => {
-            // Names of one hash often differ in their last byte only.
-            let mark = packed::STRING_6 | name.len() as u8;
-            loop {
-                let candidate = bytes.get(at..at + 1 + name.len());
-                if *bytes.get(at)? == mark
-                    && let Some([.., other]) = candidate
-                    && *other == last
-                    && candidate.is_some_and(|candidate| &candidate[1..] == name)
-                {
-                    return Some(at);
-                }
-                at = next(at)?;
-            }
-        }
-        wanted => loop {
-            if packed::get(bytes, at)?.0 == wanted {
-                return Some(at);
-            }
-            at = next(at)?;
-        },
-    }
-}
-
 /// The place of a field, whether it has expired or not.
 #[inline]
 pub fn find(bytes: &[u8], layout: Layout, name: &[u8]) -> Option<Place> {
-    let at = find_name(bytes, layout, name)?;
-    let value_at = skip(bytes, at)?;
-    let value_end = skip(bytes, value_at)?;
-    let (deadline, end) = deadline(bytes, layout, value_end)?;
-    Some(Place { at, value_at, value_end, end, deadline })
+    let at = rows::find(bytes, layout.columns(), Item::of(name))?;
+    let (_, value_at) = rows::item(bytes, NAME, at)?;
+    let deadline = match layout {
+        Layout::Plain => None,
+        Layout::Timed => deadline(bytes, layout, rows::item(bytes, VALUE, value_at)?.1)?.0,
+    };
+    Some(Place { at, value_at, deadline })
 }
 
 /// The value of a field that has not expired.
 #[inline]
 pub fn value<'a>(bytes: &'a [u8], layout: Layout, name: &[u8], now_ms: i64) -> Option<Item<'a>> {
     let place = find(bytes, layout, name).filter(|place| !is_due(place.deadline, now_ms))?;
-    packed::get(bytes, place.value_at).map(|(item, _)| item)
+    rows::item(bytes, VALUE, place.value_at).map(|(item, _)| item)
 }
 
-thread_local! {
-    static ENCODED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Calls `f` with a buffer that `fill` has filled.
-fn with_encoded(fill: impl FnOnce(&mut Vec<u8>), f: impl FnOnce(&[u8])) {
-    ENCODED.with_borrow_mut(|buffer| {
-        buffer.clear();
-        fill(buffer);
-        f(buffer);
-        buffer.shrink_to(MAX_KEPT_BYTES);
-    });
-}
-
-fn encode(out: &mut Vec<u8>, layout: Layout, entry: Entry<'_>) {
-    entry.name.encode(out);
-    entry.value.encode(out);
-    if layout == Layout::Timed {
-        Item::Int(entry.deadline.unwrap_or(NONE)).encode(out);
-    }
+/// Calls `f` with the items of a field.
+#[inline]
+fn with_row<R>(layout: Layout, entry: Entry<'_>, f: impl FnOnce(&[Item<'_>]) -> R) -> R {
+    let row = [entry.name, entry.value, Item::Int(entry.deadline.unwrap_or(NONE))];
+    f(&row[..layout.columns()])
 }
 
 /// Adds a field that is not there and has no deadline.
 pub fn push(buffer: &mut impl Buffer, layout: Layout, name: &[u8], value: &[u8]) {
-    let items = packed::len(buffer.bytes()) + layout.stride();
     let entry = Entry { name: Item::of(name), value: Item::of(value), deadline: None };
-    with_encoded(
-        |out| encode(out, layout, entry),
-        |encoded| {
-            let end = buffer.bytes().len();
-            buffer.splice(end, 0, encoded);
-        },
-    );
-    packed::set_len(buffer, items);
+    with_row(layout, entry, |row| rows::push(buffer, layout.columns(), row));
 }
 
 /// Sets the value of a field; its deadline, if it has one, is removed unless it is to be kept. Returns whether the
@@ -230,42 +171,26 @@ pub fn set(buffer: &mut impl Buffer, layout: Layout, name: &[u8], value: &[u8], 
     };
     if place.deadline.is_some() && !keep_deadline {
         // Among those without a deadline the field becomes the last.
-        cut(buffer, layout, place.at, place.end, 1);
+        rows::remove(buffer, layout.columns(), place.at, 1);
         push(buffer, layout, name, value);
         return false;
     }
-    with_encoded(
-        |out| Item::of(value).encode(out),
-        |encoded| {
-            let len = place.value_end - place.value_at;
-            if encoded.len() == len {
-                buffer.overwrite(place.value_at, encoded);
-            } else {
-                buffer.splice(place.value_at, len, encoded);
-            }
-        },
-    );
+    rows::replace(buffer, layout.columns(), place.at, VALUE, Item::of(value));
     false
-}
-
-/// Removes the bytes of `count` fields.
-fn cut(buffer: &mut impl Buffer, layout: Layout, from: usize, to: usize, count: usize) {
-    let items = packed::len(buffer.bytes()) - count * layout.stride();
-    buffer.splice(from, to - from, &[]);
-    packed::set_len(buffer, items);
 }
 
 /// Removes a field; `false` if there is no such field.
 pub fn remove(buffer: &mut impl Buffer, layout: Layout, name: &[u8]) -> bool {
     let Some(place) = find(buffer.bytes(), layout, name) else { return false };
-    cut(buffer, layout, place.at, place.end, 1);
+    rows::remove(buffer, layout.columns(), place.at, 1);
     true
 }
 
 /// Removes up to `limit` fields of a timed sequence that have expired, adds their names to `names`, and returns how many.
 pub fn remove_due(buffer: &mut impl Buffer, now_ms: i64, limit: usize, names: &mut Names) -> usize {
     let bytes = buffer.bytes();
-    let (mut end, mut removed) = (HEADER_BYTES, 0);
+    let first = start(bytes, Layout::Timed);
+    let (mut end, mut removed) = (first, 0);
     while removed < limit
         && let Some((entry, next)) = get(bytes, Layout::Timed, end)
         && is_due(entry.deadline, now_ms)
@@ -275,7 +200,7 @@ pub fn remove_due(buffer: &mut impl Buffer, now_ms: i64, limit: usize, names: &m
         removed += 1;
     }
     if removed > 0 {
-        cut(buffer, Layout::Timed, HEADER_BYTES, end, removed);
+        rows::remove(buffer, Layout::Timed.columns(), first, removed);
     }
     removed
 }
@@ -285,13 +210,12 @@ pub fn remove_due(buffer: &mut impl Buffer, now_ms: i64, limit: usize, names: &m
 pub fn set_deadline(buffer: &mut impl Buffer, name: &[u8], deadline_ms: Option<i64>) -> bool {
     let layout = Layout::Timed;
     let Some(place) = find(buffer.bytes(), layout, name) else { return false };
-    let mut field = ENCODED.take();
-    field.clear();
-    field.extend_from_slice(&buffer.bytes()[place.at..place.value_end]);
-    Item::Int(deadline_ms.unwrap_or(NONE)).encode(&mut field);
-    buffer.splice(place.at, place.end - place.at, &[]);
+    // The value is copied, since the row moves within the bytes that it is read from.
+    let Some((value, _)) = rows::item(buffer.bytes(), VALUE, place.value_at) else { return false };
+    let value: SmallVec<[u8; USUAL_VALUE_BYTES]> = value.with(SmallVec::from_slice);
+    rows::remove(buffer, layout.columns(), place.at, 1);
     let bytes = buffer.bytes();
-    let mut at = HEADER_BYTES;
+    let mut at = start(bytes, layout);
     while let Some((entry, next)) = get(bytes, layout, at)
         && match (entry.deadline, deadline_ms) {
             (Some(other), Some(deadline)) => other < deadline,
@@ -301,9 +225,8 @@ pub fn set_deadline(buffer: &mut impl Buffer, name: &[u8], deadline_ms: Option<i
     {
         at = next;
     }
-    buffer.splice(at, 0, &field);
-    field.shrink_to(MAX_KEPT_BYTES);
-    ENCODED.set(field);
+    let entry = Entry { name: Item::of(name), value: Item::of(&value), deadline: deadline_ms };
+    with_row(layout, entry, |row| rows::insert(buffer, layout.columns(), at, row));
     true
 }
 
@@ -312,14 +235,20 @@ pub fn timed(plain: &[u8]) -> Vec<u8> {
     of_entries(Layout::Timed, iter(plain, Layout::Plain, 0))
 }
 
+/// The items of these entries.
+pub fn items<'a>(layout: Layout, entries: impl Iterator<Item = Entry<'a>>) -> impl Iterator<Item = Item<'a>> {
+    entries.flat_map(move |entry| {
+        let row = [entry.name, entry.value, Item::Int(entry.deadline.unwrap_or(NONE))];
+        row.into_iter().take(layout.columns())
+    })
+}
+
 /// A sequence of these entries, which stand in the order that the layout demands.
 pub fn of_entries<'a>(layout: Layout, entries: impl Iterator<Item = Entry<'a>>) -> Vec<u8> {
-    let (mut out, mut count) = (packed::new(), 0);
+    let mut out = rows::new();
     for entry in entries {
-        encode(&mut out, layout, entry);
-        count += layout.stride();
+        with_row(layout, entry, |row| rows::push(&mut out, layout.columns(), row));
     }
-    packed::set_len(&mut out, count);
     out
 }
 
@@ -369,7 +298,7 @@ mod tests {
             steps in proptest::collection::vec((0_u8..9, name(), text(), 0_i64..50), 1..80),
         ) {
             let mut layout = if is_timed { Layout::Timed } else { Layout::Plain };
-            let (mut bytes, mut model, mut now_ms) = (packed::new(), Model::default(), 0);
+            let (mut bytes, mut model, mut now_ms) = (rows::new(), Model::default(), 0);
             for (step, name, value, time) in steps {
                 let position = model.position(&name);
                 match step {
@@ -410,7 +339,7 @@ mod tests {
                     }
                     _ => {}
                 }
-                prop_assert!(packed::validate(&bytes));
+                prop_assert!(rows::validate(&bytes, layout.columns()));
                 prop_assert_eq!(fields(&bytes, layout), model.0.len());
                 let seen: Vec<_> = iter(&bytes, layout, now_ms)
                     .map(|entry| (entry.name.to_vec(), entry.value.to_vec(), entry.deadline))
@@ -434,7 +363,7 @@ mod tests {
         fn damaged_bytes_do_no_harm(mut bytes in proptest::collection::vec(any::<u8>(), 0..100), is_timed: bool) {
             let layout = if is_timed { Layout::Timed } else { Layout::Plain };
             let _ = (find(&bytes, layout, b"a"), earliest(&bytes), iter(&bytes, layout, 1).count());
-            if packed::validate(&bytes) {
+            if rows::validate(&bytes, layout.columns()) {
                 set(&mut bytes, layout, b"a", b"b", false);
             }
         }

@@ -67,13 +67,21 @@ fn flush(call: &mut Call<'_, '_>, databases: std::ops::Range<usize>) -> Result<(
         return Err(Error::Syntax);
     }
     call.args.finish()?;
-    if databases.len() == call.keys.keyspace().databases() {
+    let is_all = databases.len() == call.keys.keyspace().databases();
+    if is_all {
         // Nobody wants a snapshot of what is gone by now.
         call.server.persistence.cancel_saving();
     }
     let garbage = call.keys.flush(databases);
-    call.keys.changed(garbage.len() as u64);
-    if garbage.len() == 0 {
+    let keys = garbage.len() as u64;
+    call.keys.changed(keys);
+    if is_all && !call.server.config.save().is_empty() {
+        // What is gone shall not come back: a snapshot of nothing is saved at once, which has this change, too.
+        let changes = call.server.counters.raw().dirty + keys;
+        call.server.persistence.forget_changes(changes);
+        call.server.persistence.schedule(true);
+    }
+    if keys == 0 {
         // Redis logs a flush of nothing, too.
         call.keys.propagate_many(call.args.count(), call.args.request().iter());
     }

@@ -5,6 +5,7 @@ use crate::keyspace::{Kind, NewValue, Object};
 use crate::types::hash::Hash;
 use crate::types::packed::{self, Item};
 use crate::types::packed_hash::{self, Entry, Layout};
+use crate::types::rows;
 
 /// The longest that a packed hash may get, whatever the directives allow (a listpack's limit in Redis).
 const MAX_PACKED_BYTES: usize = 1 << 30;
@@ -27,7 +28,7 @@ enum Form {
 
 impl NewHash {
     pub fn new(limits: Limits) -> NewHash {
-        NewHash { limits, form: Form::Packed { fields: packed::new(), deadlines: Vec::new() } }
+        NewHash { limits, form: Form::Packed { fields: rows::new(), deadlines: Vec::new() } }
     }
 
     /// Adds a field. `false` if it is there already, which [`NewHash::finish`] may also be the first to find.

@@ -14,8 +14,9 @@ use crate::state::Server;
 use crate::types::events::Class;
 use crate::types::hash::Hash;
 use crate::types::number;
-use crate::types::packed::{self, Item};
+use crate::types::packed::Item;
 use crate::types::packed_hash::{self, Layout};
+use crate::types::rows;
 use rand::Rng;
 
 /// Up to where a hash is packed.
@@ -289,7 +290,7 @@ pub fn edit_or_create<R>(
     if let Some(result) = edit(keys, key, limits, &change)? {
         return Ok(result);
     }
-    keys.set(key, Value::Packed(Kind::PackedHash, &packed::new()), Deadline::Clear);
+    keys.set(key, Value::Packed(Kind::PackedHash, &rows::EMPTY), Deadline::Clear);
     let result = edit(keys, key, limits, change)?;
     Ok(result.expect("the hash was created just now"))
 }
@@ -301,16 +302,16 @@ pub fn create<'a>(
     limits: Limits,
     pairs: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
 ) -> usize {
-    let (mut count, mut bytes, mut allowed) = (0, packed::HEADER_BYTES, true);
+    let (mut count, mut bytes, mut allowed) = (0, rows::EMPTY.len(), true);
     for (name, value) in pairs.clone() {
         count += 1;
-        // What an item takes beside its text: a byte or two before it, and a byte behind.
-        bytes += name.len() + value.len() + 6;
+        // What an item takes beside its text is a byte, or two.
+        bytes += name.len() + value.len() + 4;
         allowed &= limits.allow(name, value);
     }
     if allowed && count <= limits.fields {
         let mut packed = Vec::with_capacity(bytes);
-        packed.resize(packed::HEADER_BYTES, 0);
+        packed.extend_from_slice(&rows::EMPTY);
         for (name, value) in pairs {
             packed_hash::set(&mut packed, Layout::Plain, name, value, false);
         }

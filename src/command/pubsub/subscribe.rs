@@ -118,8 +118,10 @@ fn unsubscribe(call: &mut Call<'_, '_>, kind: Kind, word: &str) -> Result<(), Er
 
 fn end(call: &mut Call<'_, '_>, kind: Kind, word: &str, name: &[u8]) {
     call.server.pubsub.unsubscribe(call.session, kind, name);
-    // Messages that were published before come before the confirmation.
-    call.session.client.mailbox.empty_into(call.out);
+    // Messages that were published before come before the confirmation; but not in the midst of the replies of EXEC.
+    if !call.origin.is_inside() {
+        call.session.client.mailbox.empty_into(call.out);
+    }
     confirm(call, kind, word, Some(name));
 }
 

@@ -12,7 +12,11 @@ use crate::types::hash::{self, Hash};
 use crate::types::list::Node;
 use crate::types::list::items::Items;
 use crate::types::packed_hash::{self, Layout};
+use crate::types::rows;
 use crate::types::stream::Stream;
+
+/// Columns of hashes (without deadlines) and sorted sets that are kept in one piece.
+const PAIR: usize = 2;
 
 /// A value whose encoding is chosen.
 #[derive(Clone, Copy)]
@@ -160,7 +164,7 @@ impl<'a> Saving<'a> {
                 set.each(|member| member.with(|member| writer.string(member)));
             }
             Form::PackedHash(bytes) | Form::PackedSortedSet(bytes) => {
-                writer.string(&listpack::from_sequence(bytes));
+                writer.string(&listpack::of(rows::items(bytes, PAIR)));
             }
             Form::TimedHash(bytes) => self.write_timed(writer, bytes),
             Form::Hash(hash) => return self.write_hash(writer, hash, from, budget),
@@ -195,7 +199,7 @@ impl<'a> Saving<'a> {
             }
             None => Layout::Plain,
         };
-        writer.string(&listpack::from_sequence(&packed_hash::of_entries(layout, fields)));
+        writer.string(&listpack::of(packed_hash::items(layout, fields)));
     }
 
     fn write_hash(

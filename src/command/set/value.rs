@@ -15,7 +15,8 @@ use crate::keyspace::{Entry, Kind, NewValue, Object, Value};
 use crate::types::intset;
 use crate::types::member::Member;
 use crate::types::number;
-use crate::types::packed::{self, Buffer, Item};
+use crate::types::packed::{Buffer, Item};
+use crate::types::rows;
 use crate::types::table::Table;
 use rand::Rng;
 
@@ -52,6 +53,10 @@ impl Limits {
         len < self.packed && member_bytes <= self.packed_bytes
     }
 }
+
+/// The columns of a packed set: members.
+const COLUMNS: usize = 1;
+const MEMBER: usize = 0;
 
 /// The bytes that a client sees of an integer.
 fn digits(n: i64) -> usize {
@@ -96,7 +101,7 @@ impl<'a> SetRef<'a> {
     pub fn len(self) -> usize {
         match self {
             SetRef::Integers(bytes) => intset::len(bytes),
-            SetRef::Packed(bytes) => packed::len(bytes),
+            SetRef::Packed(bytes) => rows::len(bytes, COLUMNS),
             SetRef::Table(table) => table.len(),
         }
     }
@@ -120,7 +125,7 @@ impl<'a> SetRef<'a> {
     pub fn contains(self, member: Item<'_>) -> bool {
         match self {
             SetRef::Table(table) => member.with(|text| table.get(text).is_some()),
-            SetRef::Packed(bytes) => packed::find(bytes, canonical(member), 1).is_some(),
+            SetRef::Packed(bytes) => rows::find(bytes, COLUMNS, canonical(member)).is_some(),
             SetRef::Integers(bytes) => match canonical(member) {
                 Item::Int(n) => intset::find(bytes, n).is_ok(),
                 Item::Text(_) => false,
@@ -132,7 +137,7 @@ impl<'a> SetRef<'a> {
     pub fn each_while(self, mut f: impl FnMut(Item<'a>) -> bool) {
         match self {
             SetRef::Integers(bytes) => intset::iter(bytes).map(Item::Int).all(f),
-            SetRef::Packed(bytes) => packed::iter(bytes).all(f),
+            SetRef::Packed(bytes) => rows::items(bytes, COLUMNS).all(f),
             SetRef::Table(table) => table.iter().all(|member| f(Item::Text(member.as_bytes()))),
         };
     }
@@ -158,8 +163,8 @@ impl<'a> SetRef<'a> {
             SetRef::Table(table) => table.random(rng).map(|member| Item::Text(member.as_bytes())),
             SetRef::Integers(bytes) => intset::get(bytes, index(rng, intset::len(bytes))?).map(Item::Int),
             SetRef::Packed(bytes) => {
-                let at = packed::nth(bytes, index(rng, packed::len(bytes))? as i64)?;
-                packed::get(bytes, at).map(|(item, _)| item)
+                let at = rows::nth(bytes, COLUMNS, index(rng, rows::len(bytes, COLUMNS))?)?;
+                rows::item(bytes, MEMBER, at).map(|(item, _)| item)
             }
         }
     }
@@ -198,7 +203,7 @@ impl NewSet {
     pub fn empty(form: Kind) -> NewSet {
         match form {
             Kind::IntSet => NewSet::Bytes(form, intset::new()),
-            Kind::PackedSet => NewSet::Bytes(form, packed::new()),
+            Kind::PackedSet => NewSet::Bytes(form, rows::new()),
             _ => NewSet::Table(Table::new()),
         }
     }
@@ -228,8 +233,8 @@ impl NewSet {
             }
             Kind::PackedSet => {
                 let members: Vec<Item<'_>> = members.iter().map(|item| canonical(*item)).collect();
-                let mut bytes = packed::new();
-                packed::insert(&mut bytes, packed::HEADER_BYTES, &members);
+                let mut bytes = rows::new();
+                rows::push(&mut bytes, COLUMNS, &members);
                 NewSet::Bytes(form, bytes)
             }
             _ => {
@@ -314,14 +319,14 @@ fn add_to_bytes(form: Kind, bytes: &mut impl Buffer, member: &[u8], limits: Limi
             Outcome::Outgrown(if packs { Kind::PackedSet } else { Kind::Set })
         }
         _ => {
-            if packed::find(set, item, 1).is_some() {
+            if rows::find(set, COLUMNS, item).is_some() {
                 return Outcome::WasThere;
             }
-            let packs = limits.packs(packed::len(set), member.len());
+            let packs = limits.packs(rows::len(set, COLUMNS), member.len());
             if !packs || set.len().saturating_add(member.len()) >= MAX_PACKED_BYTES {
                 return Outcome::Outgrown(Kind::Set);
             }
-            packed::push(bytes, item);
+            rows::push(bytes, COLUMNS, &[item]);
             Outcome::Added
         }
     }
@@ -373,8 +378,8 @@ pub fn remove(entry: &mut Entry, member: &[u8]) -> Result<bool, Error> {
         (Kind::IntSet, Item::Int(n)) => Ok(intset::remove(entry, n)),
         (Kind::IntSet, Item::Text(_)) => Ok(false),
         (Kind::PackedSet, _) => {
-            let Some(at) = packed::find(entry.bytes(), item, 1) else { return Ok(false) };
-            packed::remove(entry, at, 1);
+            let Some(at) = rows::find(entry.bytes(), COLUMNS, item) else { return Ok(false) };
+            rows::remove(entry, COLUMNS, at, 1);
             Ok(true)
         }
         _ => Err(Error::WrongType),
@@ -398,11 +403,13 @@ pub fn pop(entry: &mut Entry, rng: &mut impl Rng, f: impl FnOnce(Item<'_>)) -> R
             }
         }
         Kind::PackedSet => {
-            let index = index(rng, packed::len(entry.bytes()));
-            let at = index.and_then(|index| packed::nth(entry.bytes(), index as i64));
-            if let Some((at, (item, _))) = at.and_then(|at| Some((at, packed::get(entry.bytes(), at)?))) {
+            let index = index(rng, rows::len(entry.bytes(), COLUMNS));
+            let at = index.and_then(|index| rows::nth(entry.bytes(), COLUMNS, index));
+            if let Some((at, (item, _))) =
+                at.and_then(|at| Some((at, rows::item(entry.bytes(), MEMBER, at)?)))
+            {
                 f(item);
-                packed::remove(entry, at, 1);
+                rows::remove(entry, COLUMNS, at, 1);
             }
         }
         _ => return Err(Error::WrongType),

@@ -1,8 +1,9 @@
 //! A sorted set that is made as a whole, member by member in any order, in the form that its size demands.
 
-use super::value::{Limits, insert_pair, pairs_of, unpacked_score};
+use super::value::{COLUMNS, Limits, insert_pair, pairs_of, unpacked_score};
 use crate::keyspace::{Kind, NewValue, Object};
 use crate::types::packed::{self, Item};
+use crate::types::rows;
 use crate::types::sorted_set::SortedSet;
 
 /// The longest that a packed sorted set may get, whatever the directives allow (a listpack's limit in Redis).
@@ -22,14 +23,14 @@ enum Form {
 
 impl NewSortedSet {
     pub fn new(limits: Limits) -> NewSortedSet {
-        NewSortedSet { limits, form: Form::Packed(packed::new()) }
+        NewSortedSet { limits, form: Form::Packed(rows::new()) }
     }
 
     /// Adds a member, whose score is a number. `false` if it is there already, which [`NewSortedSet::finish`] may also be
     /// the first to find.
     pub fn add(&mut self, member: &[u8], score: f64) -> bool {
         if let Form::Packed(bytes) = &mut self.form {
-            let members = packed::len(bytes) / 2 + 1;
+            let members = rows::len(bytes, COLUMNS) + 1;
             if self.limits.allow(members, member.len())
                 && bytes.len().saturating_add(member.len()) < MAX_PACKED_BYTES
             {
@@ -70,7 +71,7 @@ impl NewSortedSet {
             return Some(NewValue::Packed(Kind::PackedSortedSet, bytes));
         }
         pairs.sort_by(order);
-        let mut sorted = packed::new();
+        let mut sorted = rows::new();
         for (member, score) in pairs {
             let end = sorted.len();
             insert_pair(&mut sorted, end, member, score);

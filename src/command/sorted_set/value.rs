@@ -1,7 +1,6 @@
 //! Sorted sets as commands see them: in one piece inside the entry, or as a structure of their own.
 //!
-//! A small one is a sequence of member, score, member, score, … in order, encoded as Redis's listpack; whole scores are
-//! integers, others their shortest text. Beyond the limits of `zset-max-listpack-*` it becomes a
+//! A small one is [`rows`] of member and score in order; whole scores are integers, others their shortest text. Beyond the limits of `zset-max-listpack-*` it becomes a
 //! [`SortedSet`], and stays one. No other file of this folder knows that there are two forms.
 
 use crate::command::call::Call;
@@ -11,11 +10,17 @@ use crate::config::Config;
 use crate::keyspace::{Deadline, Entry, Kind, Object, Type, Value, View};
 use crate::types::events::Class;
 use crate::types::number;
-use crate::types::packed::{self, Buffer, Item};
+use crate::types::packed::{Buffer, Item};
+use crate::types::rows;
 use crate::types::sorted_set::{Members, SortedSet};
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::ops::Range;
+
+/// The columns of a sorted set in one piece: members and scores.
+pub(super) const COLUMNS: usize = 2;
+const MEMBER: usize = 0;
+const SCORE: usize = 1;
 
 /// Up to where a sorted set is kept in one piece.
 #[derive(Clone, Copy, Debug)]
@@ -96,7 +101,7 @@ impl<'a> SortedSetRef<'a> {
 
     pub fn len(self) -> usize {
         match self {
-            SortedSetRef::Packed(bytes) => packed::len(bytes) / 2,
+            SortedSetRef::Packed(bytes) => rows::len(bytes, COLUMNS),
             SortedSetRef::Large(set) => set.len(),
         }
     }
@@ -104,7 +109,7 @@ impl<'a> SortedSetRef<'a> {
     pub fn score(self, member: &[u8]) -> Option<f64> {
         match self {
             SortedSetRef::Packed(bytes) => {
-                let at = packed::find(bytes, Item::of(member), 2)?;
+                let at = rows::find(bytes, COLUMNS, Item::of(member))?;
                 pair_at(bytes, at).map(|(_, score, _)| unpacked_score(score))
             }
             SortedSetRef::Large(set) => set.score(member),
@@ -115,10 +120,8 @@ impl<'a> SortedSetRef<'a> {
     pub fn rank(self, member: &[u8]) -> Option<(usize, f64)> {
         match self {
             SortedSetRef::Packed(bytes) => {
-                let wanted = Item::of(member);
-                let mut pairs = pairs_of(bytes);
-                let (rank, (_, score)) = pairs.by_ref().enumerate().find(|(_, (item, _))| *item == wanted)?;
-                Some((rank, unpacked_score(score)))
+                let (rank, at) = rows::position(bytes, COLUMNS, Item::of(member))?;
+                pair_at(bytes, at).map(|(_, score, _)| (rank, unpacked_score(score)))
             }
             SortedSetRef::Large(set) => set.rank(member),
         }
@@ -145,9 +148,9 @@ impl<'a> SortedSetRef<'a> {
         match self {
             SortedSetRef::Packed(bytes) => {
                 let left = ranks.end.min(self.len()).saturating_sub(ranks.start);
-                let first = if reverse { ranks.start + left } else { ranks.start };
-                let at = packed::nth(bytes, 2 * first as i64).unwrap_or(bytes.len());
-                Walk::Packed(Pairs { bytes, at, left, reverse })
+                let at = rows::nth(bytes, COLUMNS, ranks.start).unwrap_or(bytes.len());
+                let pairs = Pairs { bytes, at, left, reversed: Vec::new() };
+                Walk::Packed(if reverse { pairs.reversed() } else { pairs })
             }
             SortedSetRef::Large(set) => Walk::Large(set.range(ranks, reverse)),
         }
@@ -184,24 +187,39 @@ impl<'a> SortedSetRef<'a> {
 
 /// The pair at an offset, and the offset of the next.
 fn pair_at(bytes: &[u8], at: usize) -> Option<(Item<'_>, Item<'_>, usize)> {
-    let (member, next) = packed::get(bytes, at)?;
-    let (score, next) = packed::get(bytes, next)?;
-    Some((member, score, next))
+    let (member, next) = rows::item(bytes, MEMBER, at)?;
+    let (score, behind) = rows::item(bytes, SCORE, next)?;
+    Some((member, score, behind))
 }
 
 /// All pairs that are kept in one piece.
 pub(super) fn pairs_of(bytes: &[u8]) -> Pairs<'_> {
-    Pairs { bytes, at: packed::HEADER_BYTES, left: usize::MAX, reverse: false }
+    Pairs { bytes, at: rows::start(bytes, COLUMNS), left: usize::MAX, reversed: Vec::new() }
 }
 
 /// A walk over pairs that are kept in one piece.
 #[derive(Clone)]
 pub struct Pairs<'a> {
     bytes: &'a [u8],
-    /// The next pair, or the one before which the next one lies if the walk is backwards.
+    /// The next pair.
     at: usize,
     left: usize,
-    reverse: bool,
+    /// The offsets of all pairs of a walk backwards, of which the last comes next; empty if it goes forwards.
+    reversed: Vec<usize>,
+}
+
+impl Pairs<'_> {
+    /// The same pairs from the last to the first. (Rows are only walked forwards; there are few.)
+    fn reversed(mut self) -> Self {
+        while self.reversed.len() < self.left
+            && let Some(next) = rows::next(self.bytes, COLUMNS, self.at)
+        {
+            self.reversed.push(self.at);
+            self.at = next;
+        }
+        self.left = self.reversed.len();
+        self
+    }
 }
 
 impl<'a> Iterator for Pairs<'a> {
@@ -210,14 +228,9 @@ impl<'a> Iterator for Pairs<'a> {
     #[inline]
     fn next(&mut self) -> Option<(Item<'a>, Item<'a>)> {
         self.left = self.left.checked_sub(1)?;
-        if self.reverse {
-            let score = packed::before(self.bytes, self.at)?;
-            self.at = packed::before(self.bytes, score)?;
-        }
+        self.at = self.reversed.pop().unwrap_or(self.at);
         let (member, score, next) = pair_at(self.bytes, self.at)?;
-        if !self.reverse {
-            self.at = next;
-        }
+        self.at = next;
         Some((member, score))
     }
 }
@@ -256,12 +269,12 @@ fn with_packed_score<R>(score: f64, f: impl FnOnce(Item<'_>) -> R) -> R {
 
 /// Inserts a pair before the one at `at`.
 pub(super) fn insert_pair(buffer: &mut impl Buffer, at: usize, member: Item<'_>, score: f64) {
-    with_packed_score(score, |score| packed::insert(buffer, at, &[member, score]));
+    with_packed_score(score, |score| rows::insert(buffer, COLUMNS, at, &[member, score]));
 }
 
 /// Where a pair belongs in the order of scores and members.
 fn place_of(bytes: &[u8], member: &[u8], score: f64) -> usize {
-    let mut at = packed::HEADER_BYTES;
+    let mut at = rows::start(bytes, COLUMNS);
     while let Some((other, other_score, next)) = pair_at(bytes, at) {
         let other_score = unpacked_score(other_score);
         if other_score > score || other_score == score && compare_member(other, member).is_gt() {
@@ -287,8 +300,7 @@ impl<'a> SortedSetMut<'a> {
 
     /// The set at `key`, an empty one if there is none yet.
     pub fn create(view: &'a mut View<'_>, key: &[u8], limits: Limits) -> SortedSetMut<'a> {
-        let empty = packed::new();
-        let entry = view.update_or_create(key, Value::Packed(Kind::PackedSortedSet, &empty));
+        let entry = view.update_or_create(key, Value::Packed(Kind::PackedSortedSet, &rows::EMPTY));
         SortedSetMut { entry, limits }
     }
 
@@ -327,17 +339,17 @@ impl<'a> SortedSetMut<'a> {
         }
         let item = Item::of(member);
         let entry = &mut *self.entry;
-        match packed::find(entry.bytes(), item, 2) {
+        match rows::find(entry.bytes(), COLUMNS, item) {
             Some(at) => {
                 let old = pair_at(entry.bytes(), at).map(|(_, score, _)| unpacked_score(score));
                 let Some(new) = decide(old) else { return };
-                packed::remove(entry, at, 2);
+                rows::remove(entry, COLUMNS, at, 1);
                 let at = place_of(entry.bytes(), member, new);
                 insert_pair(entry, at, item, new);
             }
             None => {
                 let Some(new) = decide(None) else { return };
-                let members = packed::len(entry.bytes()) / 2 + 1;
+                let members = rows::len(entry.bytes(), COLUMNS) + 1;
                 if self.limits.allow(members, member.len()) {
                     let at = place_of(entry.bytes(), member, new);
                     insert_pair(entry, at, item, new);
@@ -354,8 +366,8 @@ impl<'a> SortedSetMut<'a> {
             return set.remove(member).is_some();
         }
         let entry = &mut *self.entry;
-        let found = packed::find(entry.bytes(), Item::of(member), 2);
-        found.inspect(|at| packed::remove(entry, *at, 2)).is_some()
+        let found = rows::find(entry.bytes(), COLUMNS, Item::of(member));
+        found.inspect(|at| rows::remove(entry, COLUMNS, *at, 1)).is_some()
     }
 
     /// Takes out the members of these ranks.
@@ -364,8 +376,8 @@ impl<'a> SortedSetMut<'a> {
             return set.remove_range(ranks);
         }
         let entry = &mut *self.entry;
-        if let Some(at) = packed::nth(entry.bytes(), 2 * ranks.start as i64) {
-            packed::remove(entry, at, 2 * ranks.len());
+        if let Some(at) = rows::nth(entry.bytes(), COLUMNS, ranks.start) {
+            rows::remove(entry, COLUMNS, at, ranks.len());
         }
     }
 
@@ -376,12 +388,12 @@ impl<'a> SortedSetMut<'a> {
             return;
         }
         let entry = &mut *self.entry;
-        let at = packed::nth(entry.bytes(), 2 * rank as i64);
+        let at = rows::nth(entry.bytes(), COLUMNS, rank);
         if let Some(at) = at
             && let Some((member, score, _)) = pair_at(entry.bytes(), at)
         {
             f(member, unpacked_score(score));
-            packed::remove(entry, at, 2);
+            rows::remove(entry, COLUMNS, at, 1);
         }
     }
 }
@@ -408,7 +420,7 @@ pub fn store(
     let count = sorted.len();
     let longest_bytes = sorted.iter().map(|(member, _)| member.len()).max().unwrap_or(0);
     let made = if limits.allow(count, longest_bytes) {
-        let mut bytes = packed::new();
+        let mut bytes = rows::new();
         for (member, score) in &sorted {
             let end = bytes.len();
             insert_pair(&mut bytes, end, Item::of(member), *score);

@@ -4,9 +4,10 @@
 use crate::types::hash::Hash;
 use crate::types::list::List;
 use crate::types::member::Member;
+use crate::types::prefetch::{Step, Target};
 use crate::types::sorted_set::SortedSet;
 use crate::types::stream::Stream;
-use crate::types::table::{Step, Table};
+use crate::types::table::Table;
 use bytes::Bytes;
 
 /// A value too large or too rich to stand inside its entry.
@@ -40,16 +41,13 @@ impl Object {
         size_of::<Object>() + beyond
     }
 
-    /// Asks the processor for memory on the way to an element.
-    pub fn prefetch(&self, element: &[u8], step: Step) {
-        match self {
-            Object::List(_)
-            | Object::Packed(_)
-            | Object::SortedSet(_)
-            | Object::Stream(_)
-            | Object::String(_) => {}
-            Object::Hash(hash) => hash.prefetch(element, step),
-            Object::Set(table) => table.prefetch(element, step),
+    /// Asks the processor for memory on the way to what is wanted.
+    pub fn prefetch(&self, target: Target<'_>, step: Step) {
+        match (self, target) {
+            (Object::SortedSet(set), target) => set.prefetch(target, step),
+            (Object::Hash(hash), Target::Element(element)) => hash.prefetch(element, step),
+            (Object::Set(table), Target::Element(element)) => table.prefetch(element, step),
+            _ => {}
         }
     }
 

@@ -360,11 +360,14 @@ impl View<'_> {
         let mut expired = dead.len() as u32;
         self.held = Held::Nothing;
         // Only now, since values may be large.
-        drop(dead);
+        dead.into_iter().for_each(|entry| self.keyspace.dispose(entry));
         for later in &rare.later {
             match later {
                 Later::Expired(place) => {
-                    expired += self.keyspace.remove_expired(place, self.now_ms).is_some() as u32;
+                    if let Some(entry) = self.keyspace.remove_expired(place, self.now_ms) {
+                        expired += 1;
+                        self.keyspace.dispose(entry);
+                    }
                 }
                 Later::Missed(Place { db, key }) => {
                     self.news.event(self.keyspace, Class::KEY_MISS, *db, "keymiss", key);

@@ -183,8 +183,9 @@ impl Packed {
         }
     }
 
+    /// Makes sure that so many bytes fit in at an end.
     #[inline]
-    fn make_room(&mut self, len: usize, end: End) {
+    pub fn make_room(&mut self, len: usize, end: End) {
         let room = match end {
             End::Head => self.start as usize,
             End::Tail => self.bytes.capacity() - self.bytes.len(),

@@ -58,6 +58,10 @@ impl End {
 /// Bytes of a listpack that are not its items': four for the size, two for the count, one for the end.
 const LISTPACK_FRAME_BYTES: usize = 7;
 
+/// A list of so many blocks makes a new one as large as its neighbour at once: that it may stay empty is not felt any
+/// more, and it need not move a dozen times to grow.
+const LONG_FROM_BLOCKS: usize = 16;
+
 /// What an item is taken to need beyond its text before it is encoded.
 const ESTIMATED_ITEM_BYTES: usize = 8;
 
@@ -386,7 +390,13 @@ impl List {
             End::Head => 0,
             End::Tail => self.blocks(),
         };
-        self.insert_block(at, Self::block_of(limit, new));
+        let mut block = Self::block_of(limit, new);
+        if self.blocks() >= LONG_FROM_BLOCKS
+            && let (Block::Packed(packed), Block::Packed(before)) = (&mut block, self.end_mut(end))
+        {
+            packed.make_room(before.heap_bytes().saturating_sub(packed.used()), end);
+        }
+        self.insert_block(at, block);
     }
 
     fn block_of(limit: Limit, new: Incoming<'_>) -> Block {

@@ -11,6 +11,7 @@
 mod element;
 mod tree;
 
+use super::prefetch::{Step, Target};
 use super::table::Table;
 use element::{Element, Shared};
 use std::ops::Range;
@@ -49,6 +50,34 @@ impl SortedSet {
     #[inline]
     pub fn score(&self, member: &[u8]) -> Option<f64> {
         self.table.get(member).map(Element::score)
+    }
+
+    /// Asks the processor for memory on the way to what is wanted.
+    pub fn prefetch(&self, target: Target<'_>, step: Step) {
+        let (member, score) = match target {
+            Target::Element(member) | Target::Ranked(member) => (member, None),
+            Target::Moved(member, score) => (member, Some(score)),
+            Target::First => return self.prefetch_first(step),
+            Target::Any => return,
+        };
+        match step {
+            Step::Segment | Step::Place | Step::Element => self.table.prefetch(member, step),
+            Step::Leaf => {
+                let own = self.table.get(member).map(Element::score);
+                own.into_iter().chain(score).for_each(|score| self.tree.prefetch_leaf(score, member));
+            }
+            Step::Probes => score.into_iter().for_each(|score| self.tree.prefetch_probes(score, member)),
+            Step::Items => score.into_iter().for_each(|score| self.tree.prefetch_items(score, member)),
+        }
+    }
+
+    /// The first item, level by level, then its way through the table, which it is to be taken out of, too.
+    fn prefetch_first(&self, step: Step) {
+        if let Some((first, beyond)) = self.tree.prefetch_first(step as usize)
+            && let Some(step) = Step::ALL.get(beyond)
+        {
+            self.table.prefetch(first.member(), *step);
+        }
     }
 
     /// Asks `decide` for the new score of a member, given the one that it has: `None` leaves the set as it is.
@@ -321,6 +350,6 @@ mod tests {
             set.insert(f64::from(n.wrapping_mul(2_654_435_761)), format!("member:{n:010}").as_bytes());
         }
         let bytes = set.heap_bytes() as f64 / 100_000.0;
-        assert!(bytes < 52.0, "{bytes} bytes a member");
+        assert!(bytes < 54.0, "{bytes} bytes a member");
     }
 }

@@ -15,6 +15,7 @@
 //!
 //! Knows nothing of hashing, ownership or commands. Entirely safe code.
 
+use crate::types::prefetch::prefetch;
 use smallvec::SmallVec;
 use std::ops::Range;
 
@@ -32,6 +33,8 @@ const LEAF_ITEMS: usize = 63;
 const INNER_CHILDREN: usize = 31;
 /// A leaf is searched in two rounds: first one item in eight, then the eight.
 const ROUND_ITEMS: usize = 8;
+/// So many pointers stand in a cache line of 64 bytes.
+const ITEMS_PER_LINE: usize = 8;
 /// How many items ahead of the one that is visited are asked for. More than a cache holds open at once is of
 /// no use.
 const AHEAD_ITEMS: usize = 10;
@@ -82,6 +85,29 @@ impl<T: Item> Default for Tree<T> {
     }
 }
 
+/// Every how many items of a leaf of so many one is looked at in the first round.
+#[inline]
+fn probe_step(items: usize) -> usize {
+    items.div_ceil(ROUND_ITEMS)
+}
+
+/// Looks at one item in `step` of a leaf, and returns between which of them the place lies.
+#[inline]
+fn second_round<T: Item>(items: &[T], step: usize, is_before: impl Fn(&T) -> bool) -> Range<usize> {
+    let probes = (items.len() - 1) / step;
+    let (mut passed, mut failed) = (0, probes + 1);
+    while failed - passed > 1 {
+        let middle = (passed + failed) / 2;
+        if is_before(&items[middle * step]) {
+            passed = middle;
+        } else {
+            failed = middle;
+        }
+    }
+    let start = if passed == 0 { 0 } else { passed * step + 1 };
+    start..(failed * step).min(items.len())
+}
+
 /// Whether `item` comes before a place of this score and member.
 #[inline]
 fn is_before<T: Item>(item_score: f64, item: &T, score: f64, member: &[u8]) -> bool {
@@ -92,22 +118,11 @@ fn is_before<T: Item>(item_score: f64, item: &T, score: f64, member: &[u8]) -> b
 #[inline]
 fn leaf_position<T: Item>(items: &[T], before: &impl Fn(f64, &T) -> bool) -> usize {
     let is_before = |item: &T| before(item.score(), item);
-    let step = items.len().div_ceil(ROUND_ITEMS);
+    let step = probe_step(items.len());
     let mut round = 0..items.len();
     if step > 1 {
         items.iter().skip(step).step_by(step).for_each(T::prefetch);
-        let probes = (items.len() - 1) / step;
-        let (mut passed, mut failed) = (0, probes + 1);
-        while failed - passed > 1 {
-            let middle = (passed + failed) / 2;
-            if is_before(&items[middle * step]) {
-                passed = middle;
-            } else {
-                failed = middle;
-            }
-        }
-        let start = if passed == 0 { 0 } else { passed * step + 1 };
-        round = start..(failed * step).min(items.len());
+        round = second_round(items, step, is_before);
     }
     items[round.clone()].iter().for_each(T::prefetch);
     round.start + items[round].partition_point(is_before)
@@ -365,6 +380,66 @@ impl<T: Item> Tree<T> {
                 }
             }
         }
+    }
+
+    /// The leaf that a place lies in.
+    fn leaf(&self, score: f64, member: &[u8]) -> &[T] {
+        let before = |other_score: f64, other: &T| is_before(other_score, other, score, member);
+        let mut node = &self.root;
+        loop {
+            match node {
+                Node::Leaf(items) => return items,
+                Node::Inner(children) => node = &children[inner_position(children, &before)].node,
+            }
+        }
+    }
+
+    /// Asks the processor for the leaf that a place lies in.
+    pub fn prefetch_leaf(&self, score: f64, member: &[u8]) {
+        self.leaf(score, member).iter().step_by(ITEMS_PER_LINE).for_each(|item| {
+            prefetch(std::ptr::from_ref(item).cast());
+        });
+    }
+
+    /// Asks for the items of that leaf that are looked at in the first round of a search.
+    pub fn prefetch_probes(&self, score: f64, member: &[u8]) {
+        let items = self.leaf(score, member);
+        let step = probe_step(items.len());
+        items.iter().skip(step).step_by(step.max(1)).for_each(T::prefetch);
+    }
+
+    /// Asks for the items that are looked at in the second round.
+    pub fn prefetch_items(&self, score: f64, member: &[u8]) {
+        let items = self.leaf(score, member);
+        let step = probe_step(items.len());
+        if step > 1 {
+            let before = |item: &T| is_before(item.score(), item, score, member);
+            items[second_round(items, step, before)].iter().for_each(T::prefetch);
+        }
+    }
+
+    /// Asks for the first node so many levels below the root, or the first item below the last of them. Returns that
+    /// item, and by how much the level is below it, if it is.
+    pub fn prefetch_first(&self, level: usize) -> Option<(&T, usize)> {
+        let mut node = &self.root;
+        for passed in 0..level {
+            match node {
+                Node::Inner(children) => node = &children[0].node,
+                Node::Leaf(items) => {
+                    let (first, beyond) = (items.first()?, level - passed - 1);
+                    if beyond > 0 {
+                        return Some((first, beyond - 1));
+                    }
+                    first.prefetch();
+                    return None;
+                }
+            }
+        }
+        prefetch(match node {
+            Node::Leaf(items) => std::ptr::from_ref::<Leaf<T>>(items).cast(),
+            Node::Inner(children) => std::ptr::from_ref::<Inner<T>>(children).cast(),
+        });
+        None
     }
 
     /// The number of items of which `before` says that they come before a place: it is given the score and the

@@ -2,62 +2,18 @@
 "use strict";
 
 const assert = require("node:assert/strict");
-const { spawn } = require("node:child_process");
-const fs = require("node:fs");
-const net = require("node:net");
-const os = require("node:os");
-const path = require("node:path");
 const { after, before, beforeEach, test } = require("node:test");
 const Redis = require("ioredis");
+const { Servers, sleep, until } = require("./servers.js");
 
-const START_WITHIN_MS = 20_000;
 const PASSWORD = "correct horse";
 
-let directory;
-const servers = [];
+const servers = new Servers();
 let port;
 let client;
 
-function freePort() {
-  return new Promise((resolve, reject) => {
-    const probe = net.createServer().on("error", reject);
-    probe.listen(0, "127.0.0.1", () => {
-      const { port } = probe.address();
-      probe.close(() => resolve(port));
-    });
-  });
-}
-
-async function start(...options) {
-  const port = await freePort();
-  const args = ["--port", String(port), "--bind", "127.0.0.1", "--save", "", ...options];
-  const server = spawn(process.env.NUTHATCH, args, { cwd: directory, stdio: ["ignore", "ignore", "inherit"] });
-  servers.push(server);
-  const giveUp = Date.now() + START_WITHIN_MS;
-  for (;;) {
-    const listens = await new Promise((resolve) => {
-      const socket = net.connect(port, "127.0.0.1", () => resolve(true)).on("error", () => resolve(false));
-      socket.unref();
-      setTimeout(() => socket.destroy(), 1000).unref();
-    });
-    if (listens) return port;
-    assert.equal(server.exitCode, null, "the server ended");
-    assert.ok(Date.now() < giveUp, "the server does not listen");
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
-
-async function until(condition) {
-  const giveUp = Date.now() + START_WITHIN_MS;
-  while (!(await condition())) {
-    assert.ok(Date.now() < giveUp, "waited in vain");
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
-
 before(async () => {
-  directory = fs.mkdtempSync(path.join(os.tmpdir(), "nuthatch-node-"));
-  port = await start();
+  port = await servers.start();
   client = new Redis(port);
 });
 
@@ -65,12 +21,7 @@ beforeEach(() => client.flushall());
 
 after(async () => {
   await client.quit();
-  for (const server of servers) {
-    const ended = new Promise((resolve) => server.once("exit", (code) => resolve(code)));
-    server.kill("SIGTERM");
-    assert.equal(await ended, 0);
-  }
-  fs.rmSync(directory, { recursive: true });
+  await servers.stop();
 });
 
 test("strings", async () => {
@@ -96,7 +47,7 @@ test("binary values", async () => {
 
 test("keys and expiry", async () => {
   await client.set("k", "v", "PX", 30);
-  await new Promise((resolve) => setTimeout(resolve, 100));
+  await sleep(100);
   assert.equal(await client.exists("k"), 0);
   await client.mset("a", "1", "b", "2");
   assert.deepEqual((await client.keys("*")).sort(), ["a", "b"]);
@@ -176,7 +127,7 @@ test("databases and names", async () => {
 });
 
 test("passwords", async () => {
-  const guarded = await start("--requirepass", PASSWORD);
+  const guarded = await servers.start("--requirepass", PASSWORD);
   const welcome = new Redis({ port: guarded, password: PASSWORD });
   assert.equal(await welcome.ping(), "PONG");
   await welcome.quit();

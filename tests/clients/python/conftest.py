@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import redis
@@ -39,9 +40,32 @@ def stop(process):
     assert process.wait(timeout=20) == 0
 
 
+def until(condition, what="what was waited for", within_s=20):
+    """Waits for a condition; returns the first true value it gives."""
+    give_up = time.monotonic() + within_s
+    while not (met := condition()):
+        assert time.monotonic() < give_up, f"{what} did not come"
+        time.sleep(0.01)
+    return met
+
+
+def together(*functions):
+    """Runs functions at once, each in a thread; raises what the first of them raises, returns what they return."""
+    with ThreadPoolExecutor(len(functions)) as threads:
+        return [future.result() for future in [threads.submit(function) for function in functions]]
+
+
 @pytest.fixture(scope="session")
 def port(tmp_path_factory):
     process, port = start(tmp_path_factory.mktemp("server"))
+    yield port
+    stop(process)
+
+
+@pytest.fixture(scope="module")
+def own_port(tmp_path_factory):
+    """The port of a server that only this module's tests, and the processes that they start, talk to."""
+    process, port = start(tmp_path_factory.mktemp("own"))
     yield port
     stop(process)
 
