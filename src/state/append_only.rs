@@ -51,11 +51,8 @@ pub trait Engine: Send + Sync {
     /// Rewrites the log, now or `later`, when nothing is in the way any more.
     fn rewrite(&self, later: bool) -> Rewriting;
 
-    /// Turns the log on or off.
-    ///
-    /// # Errors
-    /// It could not be turned on; the log of the server says why.
-    fn set_on(&self, on: bool) -> Result<(), ()>;
+    /// Turns the log on or off. False if it could not be turned on; the server's log says why.
+    fn set_on(&self, on: bool) -> bool;
 
     /// Takes over what CONFIG SET has changed.
     fn configure(&self);

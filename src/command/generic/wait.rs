@@ -100,7 +100,7 @@ fn waitaof(call: &mut Call<'_, '_>) -> Result<(), Error> {
     }
     let position = call.session.log_position;
     let has_own = log.is_on() && log.synced() >= position;
-    if has_own && replicas <= 0 || local == 0 && replicas <= 0 {
+    if (local == 0 || has_own) && replicas <= 0 {
         call.out.array(2);
         call.out.integer(has_own.into());
         call.out.integer(0);

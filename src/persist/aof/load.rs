@@ -235,7 +235,7 @@ impl Loading<'_, '_> {
         let mut transaction_at = None;
         loop {
             let began_at = reader.offset();
-            let item = reader.next();
+            let item = reader.read_next();
             if let Ok(Item::Request) = item {
                 let name = reader.request(reader.requests() - 1).get(0);
                 if name.eq_ignore_ascii_case(b"multi") {

@@ -293,9 +293,8 @@ impl Aof {
             return;
         }
         let phase = self.files.lock().phase;
-        if self.is_scheduled.load(Ordering::Relaxed) || phase == Phase::Beginning {
-            rewrite::begin(self);
-        } else if phase == Phase::On && self.has_outgrown() {
+        let is_wanted = self.is_scheduled.load(Ordering::Relaxed) || phase == Phase::Beginning;
+        if is_wanted || phase == Phase::On && self.has_outgrown() {
             rewrite::begin(self);
         }
     }
@@ -366,8 +365,8 @@ impl Aof {
         self.running.lock().as_ref().is_none_or(|running| running.cancelled)
     }
 
-    /// Turns the log on: it is written at once, but complete only when it has a base.
-    fn turn_on(self: &Arc<Aof>) -> Result<(), ()> {
+    /// Turns the log on: it is written at once, but complete only when it has a base. False if it cannot be.
+    fn turn_on(self: &Arc<Aof>) -> bool {
         self.cancel_rewriting();
         {
             let files = &mut *self.files.lock();
@@ -375,13 +374,13 @@ impl Aof {
             if let Err(error) = &made {
                 let (name, error) = (files.folder.name(), error_text(error));
                 tracing::warn!("Can't open or create append-only dir {name}: {error}");
-                return Err(());
+                return false;
             }
             files.phase = Phase::Beginning;
         }
         if let Err(error) = self.start() {
             tracing::warn!("Can't start the thread that writes the AOF: {error}");
-            return Err(());
+            return false;
         }
         self.server.append_only.set_on(true);
         if self.server.persistence.is_saving() {
@@ -400,10 +399,10 @@ impl Aof {
                 "The server needs to enable the AOF but can't trigger a background AOF rewrite operation. Check the \
                  above logs for more info about the error."
             );
-            return Err(());
+            return false;
         }
         self.configure();
-        Ok(())
+        true
     }
 
     fn turn_off(&self) {
@@ -468,15 +467,15 @@ impl Engine for Handle {
         rewrite::begin(aof)
     }
 
-    fn set_on(&self, on: bool) -> Result<(), ()> {
+    fn set_on(&self, on: bool) -> bool {
         let is_on = self.0.files.lock().phase != Phase::Off;
         match (is_on, on) {
             (false, true) => self.0.turn_on(),
             (true, false) => {
                 self.0.turn_off();
-                Ok(())
+                true
             }
-            _ => Ok(()),
+            _ => true,
         }
     }
 

@@ -151,7 +151,7 @@ impl Reader {
     ///
     /// # Errors
     /// [`Reader::offset`] still says where the item began.
-    pub fn next(&mut self) -> Result<Item, Fault> {
+    pub fn read_next(&mut self) -> Result<Item, Fault> {
         if self.starts.is_empty() && self.at >= READ_BYTES {
             self.buffer.drain(..self.at);
             self.buffer.shrink_to(4 * READ_BYTES);
@@ -220,7 +220,7 @@ mod tests {
         let mut reader = Reader::new(file, 0).unwrap();
         let mut found = Vec::new();
         loop {
-            match reader.next() {
+            match reader.read_next() {
                 Ok(Item::End) => return (found, None, reader.offset()),
                 Ok(Item::Annotation(range)) => {
                     found.push(format!("#{}", String::from_utf8_lossy(reader.bytes(range))));
