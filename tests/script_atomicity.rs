@@ -191,3 +191,53 @@ fn a_lock_has_one_holder() {
     });
     assert!(held.load(Ordering::Relaxed) > 0);
 }
+
+/// Time stands still in a script and in a transaction, to the microsecond, but not so early that who has a key later
+/// has an earlier time: what one has stored is in nobody's future.
+#[test]
+fn time_does_not_go_back_for_who_shares_a_key() {
+    const SCRIPT: &str = "local t = redis.call('TIME') local now = t[1] * 1000000 + t[2] \
+                          local last = tonumber(redis.call('GET', KEYS[1]) or 0) \
+                          redis.call('SET', KEYS[1], string.format('%.0f', now)) \
+                          local again = redis.call('TIME') \
+                          if again[1] ~= t[1] or again[2] ~= t[2] then return 'moved' end \
+                          return {now < last and 1 or 0, now % 1000 == 0 and 1 or 0}";
+    const CALLS: u64 = 4000;
+    const CONNECTIONS: u64 = 16;
+    let server = Process::nuthatch(&["--io-threads", "4"]);
+    let sha1 = load_script(&mut server.connect(), SCRIPT);
+    let (back, whole) = (AtomicU64::new(0), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for connection in 0..CONNECTIONS {
+            let (sha1, back, whole, server) = (&sha1, &back, &whole, &server);
+            scope.spawn(move || {
+                let mut client = server.connect();
+                for _ in 0..CALLS / 8 {
+                    for _ in 0..8 {
+                        if connection % 4 == 0 {
+                            client.send(&["MULTI"]);
+                            client.send(&["EVALSHA", sha1, "1", "k"]);
+                            client.send(&["EXEC"]);
+                        } else {
+                            client.send(&["EVALSHA", sha1, "1", "k"]);
+                        }
+                    }
+                    for _ in 0..8 {
+                        let reply = if connection % 4 == 0 {
+                            assert_eq!(client.receive(), b"+OK\r\n");
+                            assert_eq!(client.receive(), b"+QUEUED\r\n");
+                            elements(&client.receive()).expect("an array")[0].to_vec()
+                        } else {
+                            client.receive()
+                        };
+                        let numbers = elements(&reply).expect("time moved");
+                        back.fetch_add((numbers[0] == b":1\r\n") as u64, Ordering::Relaxed);
+                        whole.fetch_add((numbers[1] == b":1\r\n") as u64, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(back.load(Ordering::Relaxed), 0, "times before those of the key's last writer");
+    assert!(whole.load(Ordering::Relaxed) < CALLS * CONNECTIONS / 2, "times in whole milliseconds");
+}

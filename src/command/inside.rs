@@ -14,7 +14,7 @@ use super::spec::{Databases, Needs, Scope};
 use super::table::Entry;
 use crate::keyspace::hash::KeyHash;
 use crate::keyspace::view::Mode;
-use crate::keyspace::{Footprint, Keyspace};
+use crate::keyspace::{Footprint, Keyspace, unix_time};
 use crate::resp::scan::Request;
 
 /// The mode in which a command locks its keys.
@@ -103,6 +103,16 @@ impl Call<'_, '_> {
         let hashes = keys.iter().map(|key| key.hash);
         add_footprint(&mut footprint, &self.server.keyspace, self.session.db, entry, request, hashes);
         self.keys.cover(&footprint)
+    }
+
+    /// Stops the time for all that will run inside of this command, if it is not inside of another itself. This comes
+    /// when the locks are held: who has them next, on whichever worker, sees no earlier time. The time of the batch is
+    /// older than the locks, and with it a script could find what another one has stored in its future.
+    pub fn stop_time(&mut self) {
+        if !self.origin.is_inside() {
+            self.meter.stopped_at = unix_time();
+            self.keys.now_ms = self.meter.stopped_at.as_millis() as i64;
+        }
     }
 
     /// Runs a command inside of this one, in the database that the session has selected. The view holds what it needs.

@@ -11,6 +11,7 @@ use crate::resp::scan::Request;
 use crate::state::counters::WorkerCounters;
 use crate::state::{Server, Session};
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// See the module's head.
 pub struct Meter<'a> {
@@ -26,6 +27,8 @@ pub struct Meter<'a> {
     notable_nanos: u64,
     /// Somebody watches by MONITOR.
     pub monitored: bool,
+    /// The wall clock, from the Unix epoch, as it stands for all that runs inside the current command.
+    pub stopped_at: Duration,
     now_ms: i64,
 }
 
@@ -53,6 +56,7 @@ impl<'a> Meter<'a> {
             latency_threshold_ms,
             notable_nanos: slow.min(late),
             monitored: !server.monitors.is_empty(),
+            stopped_at: Duration::ZERO,
             now_ms,
         }
     }

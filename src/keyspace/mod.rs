@@ -43,6 +43,7 @@ use effects::Effects;
 use hash::{KeyHash, KeyHasher};
 use shard::{Common, Counts, Shards, Table};
 use std::sync::OnceLock;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Those that may pass the barrier at the same time: there is a reaper for two workers, and now and then the main thread.
 const THREADS_PER_REAPER: usize = 4;
@@ -178,8 +179,12 @@ impl Garbage {
     }
 }
 
+/// The wall clock: the time since the Unix epoch.
+pub fn unix_time() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
 /// The wall clock in Unix milliseconds.
 pub fn unix_ms() -> i64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    now.map_or(0, |d| d.as_millis() as i64)
+    unix_time().as_millis() as i64
 }

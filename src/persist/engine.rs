@@ -26,6 +26,9 @@ use std::time::{Duration, Instant};
 /// The longest work without offering the core to others.
 const SPELL: Duration = Duration::from_micros(50);
 
+/// How often it is looked whether a snapshot that was given up has ended.
+const ENDING_STEP: Duration = Duration::from_millis(5);
+
 /// Saves and loads snapshots for a server.
 pub struct Files {
     server: Weak<Server>,
@@ -65,6 +68,11 @@ impl Job {
     /// Opens the file and makes the cut.
     fn begin(server: &Server) -> Result<Job, Refusal> {
         let config = &server.config;
+        // One at a time writes to the file, and who comes in between must not touch it.
+        let Some(_claim) = server.persistence.claim() else { return Err(Refusal::SaveInProgress) };
+        if server.persistence.is_saving() {
+            return Err(Refusal::SaveInProgress);
+        }
         let temporary = temporary_name(server);
         let file =
             NewFile::create(temporary.clone(), config.rdbchecksum(), config.rdb_save_incremental_fsync());
@@ -85,7 +93,9 @@ impl Job {
         });
         match snapshot {
             Ok(snapshot) => {
-                saver.belongs_to(snapshot.control());
+                let control = snapshot.control();
+                saver.belongs_to(control.clone());
+                *server.persistence.saving() = Some(Saving { control, started: Instant::now() });
                 Ok(Job { snapshot, saver, name: snapshot_name(server), changes })
             }
             Err(_) => {
@@ -130,7 +140,9 @@ impl Files {
 
 /// Saves a snapshot on this thread. That it failed is told to whoever asked, and keeps nobody from writing.
 fn save_now(server: &Server) -> Result<(), Refusal> {
-    match Job::begin(server)?.run(server) {
+    let result = Job::begin(server)?.run(server);
+    server.persistence.end_saving(false);
+    match result {
         Ok(true) => {
             server.update_obstacles();
             Ok(())
@@ -143,11 +155,35 @@ fn save_now(server: &Server) -> Result<(), Refusal> {
     }
 }
 
+/// Starts the thread that saves in the background.
+fn start_thread(server: &Arc<Server>, f: impl FnOnce(&Server) + Send + 'static) -> Result<(), Refusal> {
+    let for_thread = server.clone();
+    let thread = std::thread::Builder::new().name("bgsave".into()).spawn(move || f(&for_thread));
+    thread.map(drop).map_err(|error| {
+        tracing::warn!("Can't save in background: {}", error_text(&error));
+        server.persistence.note_failed();
+        server.update_obstacles();
+        Refusal::Failed
+    })
+}
+
+/// Begins a snapshot that is saved in the background.
+fn begin_in_background(server: &Server) -> Result<Job, Refusal> {
+    let job = Job::begin(server).inspect_err(|refusal| {
+        if *refusal == Refusal::Failed {
+            server.persistence.note_failed();
+            server.update_obstacles();
+        }
+    })?;
+    tracing::info!("Background saving started by pid {}", std::process::id());
+    Ok(job)
+}
+
 /// Runs a snapshot in the background to its end.
 fn finish_in_background(server: &Server, job: Job) {
     let control = job.snapshot.control();
     let result = job.run(server);
-    server.persistence.end_saving();
+    server.persistence.end_saving(true);
     match result {
         Ok(true) => tracing::info!("Background saving terminated with success"),
         // It was somebody's wish, and no failure.
@@ -183,28 +219,12 @@ impl Engine for Files {
         persistence.note_try();
         // The thread first: a cut that nobody works off would be in everybody's way.
         let (sender, receiver) = sync_channel::<Job>(1);
-        let thread = {
-            let server = server.clone();
-            std::thread::Builder::new().name("bgsave".into()).spawn(move || {
-                if let Ok(job) = receiver.recv() {
-                    finish_in_background(&server, job);
-                }
-            })
-        };
-        if let Err(error) = thread {
-            tracing::warn!("Can't save in background: {}", error_text(&error));
-            persistence.note_failed();
-            server.update_obstacles();
-            return Err(Refusal::Failed);
-        }
-        let job = Job::begin(&server).inspect_err(|refusal| {
-            if *refusal == Refusal::Failed {
-                persistence.note_failed();
-                server.update_obstacles();
+        start_thread(&server, move |server| {
+            if let Ok(job) = receiver.recv() {
+                finish_in_background(server, job);
             }
         })?;
-        tracing::info!("Background saving started by pid {}", std::process::id());
-        *persistence.saving() = Some(Saving { control: job.snapshot.control(), started: Instant::now() });
+        let job = begin_in_background(&server)?;
         let _ = sender.send(job);
         Ok(())
     }
@@ -244,31 +264,41 @@ impl Engine for Files {
 }
 
 /// What is to be done every now and then: save points, and BGSAVEs that had to wait. Called by the server's clock.
-pub fn turn(server: &Server) {
+pub fn turn(server: &Arc<Server>) {
     let persistence = &server.persistence;
     server.update_obstacles();
-    let Some(engine) = persistence.engine() else { return };
-    if persistence.is_loading() || persistence.is_saving() {
+    if persistence.is_loading() || persistence.is_saving() || persistence.waits_after_failure() {
         return;
     }
-    if persistence.is_scheduled() && !persistence.waits_after_failure() {
-        match engine.save_in_background() {
-            Err(Refusal::OtherSnapshot) => {}
-            _ => persistence.schedule(false),
-        }
-        return;
+    if persistence.is_scheduled() {
+        persistence.schedule(false);
+        return save_by_clock(server, true);
     }
     let changes = persistence.unsaved_changes(server.counters.raw().dirty);
     let passed = unix_ms() / 1000 - persistence.last_save();
     let is_due = |point: &&SavePoint| changes >= point.changes as u64 && passed > point.seconds;
     let points = server.config.save();
-    if let Some(point) = points.iter().find(is_due)
-        && !persistence.waits_after_failure()
-    {
+    if let Some(point) = points.iter().find(is_due) {
         tracing::info!("{} changes in {} seconds. Saving...", point.changes, point.seconds);
-        // Why it cannot be done is in the log; it is tried again.
-        let _ = engine.save_in_background();
+        save_by_clock(server, false);
     }
+}
+
+/// Saves in the background, the cut included: the clock must not wait for locks. If it `was_scheduled` and cannot be
+/// done now, it is scheduled again.
+fn save_by_clock(server: &Arc<Server>, was_scheduled: bool) {
+    server.persistence.note_try();
+    // Why it cannot be done is in the log; it is tried again.
+    let _ = start_thread(server, move |server| match begin_in_background(server) {
+        Ok(job) => finish_in_background(server, job),
+        Err(Refusal::OtherSnapshot) if was_scheduled => server.persistence.schedule(true),
+        Err(_) => {}
+    });
+}
+
+/// Whether there is to be a snapshot at the end of the server.
+fn wants_save(server: &Server, wish: Option<bool>) -> bool {
+    wish.unwrap_or(!server.config.save().is_empty())
 }
 
 /// Saves what is to be saved before the server ends: always if that is wished, never if the contrary is, otherwise if
@@ -286,9 +316,12 @@ pub fn save_before_exit(server: &Server, wish: Option<bool>) -> bool {
     if persistence.cancel_saving() {
         tracing::warn!("There is a child saving an .rdb. Killing it!");
     }
-    if !wish.unwrap_or(!server.config.save().is_empty()) {
+    if !wants_save(server, wish) {
         remove_temporary(server);
         return true;
+    }
+    while persistence.is_saving() {
+        std::thread::sleep(ENDING_STEP);
     }
     tracing::info!("Saving the final RDB snapshot before exiting.");
     if persistence.is_loading() {

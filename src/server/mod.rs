@@ -49,7 +49,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 /// What is loaded within this time is loaded before the first connection is accepted.
-const QUICK_LOADING: Duration = Duration::from_millis(100);
+const QUICK_LOADING: Duration = Duration::from_secs(1);
 
 /// How often it is looked whether the clock goes on.
 const PAUSED_STEP: Duration = Duration::from_millis(5);

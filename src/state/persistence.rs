@@ -91,6 +91,8 @@ pub struct Persistence {
     last_seconds: AtomicI64,
     saves: AtomicU64,
     saving: Mutex<Option<Saving>>,
+    /// Held by whoever begins to save. Not while it saves.
+    claim: Mutex<()>,
     /// BGSAVE SCHEDULE waits for the end of another snapshot.
     is_scheduled: AtomicBool,
 }
@@ -109,6 +111,7 @@ impl Persistence {
             last_seconds: AtomicI64::new(-1),
             saves: AtomicU64::new(0),
             saving: Mutex::new(None),
+            claim: Mutex::new(()),
             is_scheduled: AtomicBool::new(false),
         }
     }
@@ -207,7 +210,12 @@ impl Persistence {
         self.saves.store(0, Relaxed);
     }
 
-    /// What is being saved in the background.
+    /// The right to begin to save; nothing if somebody else has it.
+    pub fn claim(&self) -> Option<parking_lot::MutexGuard<'_, ()>> {
+        self.claim.try_lock()
+    }
+
+    /// What is being saved. Nothing is locked while this is.
     pub fn saving(&self) -> parking_lot::MutexGuard<'_, Option<Saving>> {
         self.saving.lock()
     }
@@ -216,9 +224,11 @@ impl Persistence {
         self.saving.lock().is_some()
     }
 
-    /// What was being saved in the background is saved, or is not.
-    pub fn end_saving(&self) {
-        if let Some(saving) = self.saving.lock().take() {
+    /// What was being saved is saved, or is not.
+    pub fn end_saving(&self, was_in_background: bool) {
+        if let Some(saving) = self.saving.lock().take()
+            && was_in_background
+        {
             self.last_seconds.store(saving.started.elapsed().as_secs() as i64, Relaxed);
         }
     }

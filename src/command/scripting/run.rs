@@ -61,6 +61,7 @@ pub fn run(call: &mut Call<'_, '_>, worker: &mut Worker, errand: &Errand<'_>) ->
         if is_wandering && call.origin == Origin::Client && !call.keys.may_grow() {
             call.keys.start_again(&declared(&call.server.keyspace, db, errand, mode), mode);
         }
+        call.stop_time();
         let Call { args, keys, out, session, server, entry, origin, meter } = call;
         // What is not shown to keep to its keys writes only where it could lock others.
         let may_start_again = *origin == Origin::Client && !errand.keeps_to_declared && !keys.may_grow();

@@ -3,7 +3,7 @@
 use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::spec::{Acl, Command, Flags, Group, Scope};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use crate::keyspace::unix_time;
 
 pub const TIME: Command = Command {
     name: "time",
@@ -34,8 +34,8 @@ pub const ROLE: Command = Command {
 fn time(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let now = match call.origin {
         // Time stands still within a script or a transaction.
-        origin if origin.is_inside() => Duration::from_millis(call.keys.now_ms.unsigned_abs()),
-        _ => SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+        origin if origin.is_inside() => call.meter.stopped_at,
+        _ => unix_time(),
     };
     call.out.array(2);
     call.out.bulk_integer(now.as_secs() as i64);

@@ -85,6 +85,7 @@ fn exec(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let Some(transaction) = call.session.transaction.take() else {
         return Err(Error::line("ERR EXEC without MULTI"));
     };
+    call.stop_time();
     let session = &*call.session;
     let is_dirty = call.server.watchers.has_changed(&session.client, &session.watched, call.keys.now_ms);
     call.session.unwatch(call.server);

@@ -2,7 +2,7 @@
 //!
 //! Two structures share one allocation per member: the [hash table](super::table) owns the members and finds them by
 //! name, a [counting B+tree](tree) has them in order of (score, member). A member of 17 bytes takes 32 bytes, about
-//! 12 in the leaves of the tree and 10 in the table: some 55, where a skip list with a dictionary takes 100.
+//! 12 in the leaves of the tree and 12 in the table: some 56, where a skip list with a dictionary takes 100.
 //! Finding by name is one look into the table, everything else O(log n) steps in the tree, of which the last one
 //! or two leave the processor's caches.
 //!

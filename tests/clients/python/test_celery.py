@@ -75,6 +75,8 @@ def tasks(workers):
     until(lambda: set(celery_tasks.app.control.inspect(timeout=0.5).ping() or ()) == names, "the workers", WITHIN_S)
     yield celery_tasks
     # Results that nobody asked for unsubscribe when they are collected: let that be while the server is there.
+    for waited_for in celery_tasks.app.backend._pending_results:
+        waited_for.clear()
     gc.collect()
     celery_tasks.app.close()
 
@@ -312,11 +314,12 @@ def test_urgent_tasks_first(tasks, workers, record):
 
 def test_tasks_of_a_killed_worker_go_to_another(tasks, workers, record):
     options = ["-c", "1", "-Q", "fragile", "--without-mingle", "--without-gossip"]
-    workers.start("victim", *options, VISIBILITY_TIMEOUT_S="1")
+    workers.start("victim", *options, VISIBILITY_TIMEOUT_S="3")
     result = tasks.hangs_once.apply_async(args=[60], queue="fragile")
-    until(lambda: result.state == "STARTED", "the start of the task", WITHIN_S)
+    until(lambda: record.get("runs") == "1", "the start of the task", WITHIN_S)
+    assert result.state == "STARTED"
     workers.signal("victim", signal.SIGKILL)
-    workers.start("heir", *options, VISIBILITY_TIMEOUT_S="1")
-    assert result.get(timeout=WITHIN_S) == 2
-    assert record.get("runs") == "2"
+    workers.start("heir", *options, VISIBILITY_TIMEOUT_S="3")
+    # An heir that is slower than the time after which it would have been taken for lost itself runs it once more.
+    assert result.get(timeout=WITHIN_S) >= 2
     workers.signal("heir", signal.SIGTERM)
