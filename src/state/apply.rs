@@ -60,10 +60,10 @@ impl Server {
             Id::bind => {
                 self.listening.reopen().map_err(|_| "Failed to bind to specified addresses.".to_owned())?;
             }
-            Id::appendonly => {
-                if self.append_only.engine().is_some_and(|log| !log.set_on(self.config.appendonly())) {
-                    return Err("Unable to turn on AOF. Check server logs.".to_owned());
-                }
+            Id::appendonly
+                if self.append_only.engine().is_some_and(|log| !log.set_on(self.config.appendonly())) =>
+            {
+                return Err("Unable to turn on AOF. Check server logs.".to_owned());
             }
             Id::maxclients => self.make_room_for_clients().map_err(|possible| {
                 format!(
