@@ -66,6 +66,7 @@ impl<'a> Meter<'a> {
         Meter {
             server,
             worker: 0,
+            stopped_at: Duration::ZERO,
             counters: &server.counters.replay,
             clock,
             last_raw: 0,
