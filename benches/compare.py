@@ -19,6 +19,7 @@ from comparison import (
     expiry,
     handoff,
     latency,
+    log,
     machine,
     memory,
     peer,
@@ -57,6 +58,8 @@ SECTIONS = {
     "types-memory": types.memory,
     "snapshot": persistence.snapshot,
     "loading": persistence.loading,
+    "log-everysec": log.every_second,
+    "log-always": log.always,
 }
 
 

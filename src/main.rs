@@ -55,6 +55,7 @@ fn main() {
                 }
             };
             observe::crash::end_process_on_panic();
+            observe::process::survive_file_size_limit();
             for warning in warnings {
                 tracing::warn!("{warning}");
             }

@@ -211,7 +211,7 @@ fn without_names(reply: &[u8]) -> Vec<u8> {
 #[test]
 fn random_commands_get_the_replies_of_redis() {
     let comparison = Comparison {
-        ours: Process::nuthatch(&[]),
+        ours: Process::nuthatch(&["--enable-debug-command", "yes"]),
         theirs: Process::redis(&[]),
         time_limit: Duration::from_secs(10),
         run_requests: 2000,

@@ -182,7 +182,7 @@ fn is_unordered(request: &Request) -> bool {
 fn random_sorting_gets_the_replies_of_redis() {
     let comparison = Comparison {
         // So that what is stored is in many blocks.
-        ours: Process::nuthatch(&["--list-max-listpack-size", "16"]),
+        ours: Process::nuthatch(&["--enable-debug-command", "yes", "--list-max-listpack-size", "16"]),
         theirs: Process::redis(&["--list-max-listpack-size", "16"]),
         time_limit: Duration::from_secs(10),
         run_requests: 2000,

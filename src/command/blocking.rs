@@ -11,6 +11,7 @@ use crate::state::counters::WorkerCounters;
 use crate::state::session::{Next, Wait};
 use crate::state::waiters::{Bill, Operation, Terms, Waiter};
 use crate::types::long_double::LongDouble;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// When a wait is over: Unix milliseconds, `None` for never.
@@ -43,18 +44,25 @@ pub fn owned<'a>(keys: impl Iterator<Item = &'a [u8]>) -> Box<[Box<[u8]>]> {
 }
 
 /// Ends the command without a reply: the connection waits until the operation was done, or its time is over.
-/// Where a command may not wait (in a transaction, in a script), it replies at once as if its time were over.
-pub fn wait(call: &mut Call<'_, '_>, deadline_ms: Deadline, operation: impl Operation + 'static) {
+/// Where a command may not wait (in a transaction, in a script), it replies at once as if its time were over. Returns who
+/// waits.
+pub fn wait(
+    call: &mut Call<'_, '_>,
+    deadline_ms: Deadline,
+    operation: impl Operation + 'static,
+) -> Option<Arc<Waiter>> {
     if call.origin.is_inside() {
-        return operation.give_up(call.out);
+        operation.give_up(call.out);
+        return None;
     }
     let session = &mut *call.session;
     let terms = Terms { proto: session.proto, silent: session.is_silent(), is_timed: deadline_ms.is_some() };
     let args = call.entry.loggable(call.args.request()).map(Box::from).collect();
     let bill = Bill { command: call.entry.id, args, nanos: AtomicU64::new(0) };
     let waiter = call.server.waiters.wait(call.keys, &session.client, Box::new(operation), terms, bill);
-    session.wait = Some(Box::new(Wait { waiter, deadline_ms }));
+    session.wait = Some(Box::new(Wait { waiter: waiter.clone(), deadline_ms }));
     session.next = Next::Wait;
+    Some(waiter)
 }
 
 /// Counts a command whose wait is over, unless that was done: once, and without the time that it waited.

@@ -200,8 +200,8 @@ impl<'a> Dispatcher<'a> {
             return Flow::Done;
         }
         self.call(session, out, request, entry, keys, following);
-        if self.view.as_ref().is_some_and(|view| !view.is_unobserved()) {
-            self.serve_waiters();
+        if self.view.as_ref().is_some_and(View::has_interest) {
+            self.conclude(session, request);
         }
         if following == Following::Anything
             || !self.rest.postponed.is_empty()
@@ -270,7 +270,7 @@ impl<'a> Dispatcher<'a> {
         }
         let obstacles = self.server.persistence.obstacles();
         if obstacles != 0 {
-            obstacle_gate(obstacles, entry, flags)?;
+            self.obstacle_gate(obstacles, entry, flags)?;
         }
         if session.is_subscriber || session.is_monitor {
             return listener_gate(session, entry);
@@ -285,6 +285,26 @@ impl<'a> Dispatcher<'a> {
             return scripting::flags(self.server, entry, request);
         }
         flags(session, entry)
+    }
+
+    /// What may not be done while data is loaded, or while what is written could not be saved.
+    #[cold]
+    fn obstacle_gate(&self, obstacles: u8, entry: &Entry, flags: Flags) -> Result<(), Error> {
+        // Whoever watches a server by PING is to learn of it, too.
+        if obstacles & obstacle::SNAPSHOT_FAILED != 0
+            && (flags.intersects(Flags::WRITES) || entry.spec.name == "ping")
+        {
+            return Err(Error::SnapshotFailed);
+        }
+        if obstacles & obstacle::LOG_FAILED != 0
+            && (flags.intersects(Flags::WRITES) || entry.spec.name == "ping")
+        {
+            return Err(Error::LogFailed(self.server.append_only.error()));
+        }
+        if obstacles & obstacle::LOADING != 0 && !entry.spec.flags.contains(Flags::LOADING) {
+            return Err(Error::Loading);
+        }
+        Ok(())
     }
 
     #[cold]
@@ -341,6 +361,17 @@ impl<'a> Dispatcher<'a> {
         self.view = None;
         if is_observed && (!self.rest.postponed.is_empty() || self.server.waiters.has_expired()) {
             self.serve_rest();
+        }
+    }
+
+    /// The command is over: logs it, and tells those whom it concerns.
+    fn conclude(&mut self, session: &mut Session, request: Request<'_>) {
+        let Some(view) = &self.view else { return };
+        if view.is_logged() && view.log_command(|| request.encoded(), request.len(), request.iter()) {
+            session.log_position = self.server.keyspace.effects().log().end();
+        }
+        if !view.is_unobserved() {
+            self.serve_waiters();
         }
     }
 
@@ -637,21 +668,6 @@ fn flags(session: &Session, entry: &Entry) -> Flags {
         }
         _ => entry.spec.flags,
     }
-}
-
-/// What may not be done while data is loaded, or while what is written could not be saved.
-#[cold]
-fn obstacle_gate(obstacles: u8, entry: &Entry, flags: Flags) -> Result<(), Error> {
-    // Whoever watches a server by PING is to learn of it, too.
-    if obstacles & obstacle::SNAPSHOT_FAILED != 0
-        && (flags.intersects(Flags::WRITES) || entry.spec.name == "ping")
-    {
-        return Err(Error::SnapshotFailed);
-    }
-    if obstacles & obstacle::LOADING != 0 && !entry.spec.flags.contains(Flags::LOADING) {
-        return Err(Error::Loading);
-    }
-    Ok(())
 }
 
 /// What clients that mostly listen may not do.

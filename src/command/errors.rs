@@ -101,6 +101,8 @@ pub enum Error {
     Loading,
     /// The last snapshot could not be saved.
     SnapshotFailed,
+    /// The log cannot be written, for this reason.
+    LogFailed(String),
     OutOfRangePositive,
     TimeoutNotInteger,
     TimeoutNegative,
@@ -271,6 +273,9 @@ impl fmt::Display for Error {
                  Commands that may modify the data set are disabled, because this instance is configured to report \
                  errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check \
                  the Redis logs for details about the RDB error."
+            }
+            Error::LogFailed(reason) => {
+                return write!(f, "MISCONF Errors writing to the AOF file: {reason}");
             }
             Error::OutOfRangePositive => "ERR value is out of range, must be positive",
             Error::TimeoutNotInteger => "ERR timeout is not an integer or out of range",

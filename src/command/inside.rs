@@ -135,6 +135,9 @@ impl Call<'_, '_> {
                 meter: &mut *self.meter,
             }),
         };
+        if self.keys.is_logged() {
+            self.keys.record(request.len(), request.iter());
+        }
         if self.meter.monitored {
             show_monitors(self.server, self.session, origin, entry, request);
         }

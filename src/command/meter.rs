@@ -61,6 +61,23 @@ impl<'a> Meter<'a> {
         }
     }
 
+    /// For commands that are replayed: what it measures is shown to nobody.
+    pub fn idle(server: &'a Server, clock: &'a quanta::Clock, now_ms: i64) -> Meter<'a> {
+        Meter {
+            server,
+            worker: 0,
+            stopped_at: Duration::ZERO,
+            counters: &server.counters.replay,
+            clock,
+            last_raw: 0,
+            track_latency: false,
+            latency_threshold_ms: 0,
+            notable_nanos: u64::MAX,
+            monitored: false,
+            now_ms,
+        }
+    }
+
     /// The number of the worker.
     pub fn worker(&self) -> usize {
         self.worker

@@ -24,6 +24,7 @@ pub mod list;
 pub mod meter;
 pub mod pubsub;
 pub mod reach;
+pub mod replay;
 pub mod scanning;
 pub mod scripting;
 pub mod serialize;

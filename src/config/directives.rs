@@ -36,7 +36,6 @@ const MANY: usize = usize::MAX;
 const ACL: Effect = NoEffect("access control lists are not part of this version");
 const CLUSTER: Effect = NoEffect("cluster mode is not part of this version");
 const EVICTION: Effect = NoEffect("nothing is evicted in this version: beyond maxmemory, writes are refused");
-const PERSISTENCE: Effect = NoEffect("persistence is not part of this version");
 const REPLICATION: Effect = NoEffect("replication is not part of this version");
 const SCRIPTS: Effect = NoEffect("the effects of scripts are always what is replicated");
 const TLS: Effect = NoEffect("TLS is not part of this version");
@@ -204,25 +203,25 @@ dbfilename: text(snapshot_file) = "dump.rdb" + PROTECTED, Active, "Name of the s
 rdbcompression: bool() = "yes", Active, "Compress strings in serialized values and snapshots.";
 rdbchecksum: bool() = "yes" + IMMUTABLE, Active, "Write and check the checksum of snapshots.";
 stop_writes_on_bgsave_error: bool() = "yes", Active, "Refuse writes when a snapshot could not be saved.";
-rdb_del_sync_files: bool() = "no", PERSISTENCE, "Delete snapshots that were only needed for replicas.";
+rdb_del_sync_files: bool() = "no", REPLICATION, "Delete snapshots that were only needed for replicas.";
 rdb_save_incremental_fsync: bool() = "yes", Active, "Force a growing snapshot to disk in steps.";
 rdb_key_save_delay: int(MIN_I32, I32) = "0" + HIDDEN, Active, "Microseconds of delay for each key saved.";
 key_load_delay: int(MIN_I32, I32) = "0" + HIDDEN, TESTING, "Microseconds of delay for each key loaded.";
 loading_process_events_interval_bytes: uint(1024, I32) = "524288" + HIDDEN, TESTING, "Bytes loaded between two looks at the clients.";
 
 ["append-only file"]
-appendonly: bool() = "no" + DENY_LOADING, PERSISTENCE, "Log every write.";
-appendfilename: text(log_file) = "appendonly.aof" + IMMUTABLE, PERSISTENCE, "What the names of the log's files start with.";
-appenddirname: text(log_directory) = "appendonlydir" + IMMUTABLE, PERSISTENCE, "Directory of the log's files.";
-appendfsync: choice(AppendFsync) = "everysec", PERSISTENCE, "When the log is forced to disk.";
-no_appendfsync_on_rewrite: bool() = "no", PERSISTENCE, "Do not force the log to disk while it is rewritten.";
-auto_aof_rewrite_percentage: uint(0, I32) = "100", PERSISTENCE, "Growth in per cent at which the log is rewritten; 0 is never.";
-auto_aof_rewrite_min_size: memory(0, SIZE) = "64mb", PERSISTENCE, "Size below which the log is not rewritten.";
-aof_load_truncated: bool() = "yes", PERSISTENCE, "Load a log whose end is missing.";
-aof_use_rdb_preamble: bool() = "yes", PERSISTENCE, "Start a rewritten log with a snapshot.";
-aof_timestamp_enabled: bool() = "no", PERSISTENCE, "Log times, too.";
-aof_rewrite_incremental_fsync: bool() = "yes", PERSISTENCE, "Force a growing log to disk in steps.";
-aof_disable_auto_gc: bool() = "no" + HIDDEN, PERSISTENCE, "Keep files that the log no longer needs.";
+appendonly: bool() = "no" + DENY_LOADING, Active, "Log every write.";
+appendfilename: text(log_file) = "appendonly.aof" + IMMUTABLE, Active, "What the names of the log's files start with.";
+appenddirname: text(log_directory) = "appendonlydir" + IMMUTABLE, Active, "Directory of the log's files.";
+appendfsync: choice(AppendFsync) = "everysec", Active, "When the log is forced to disk.";
+no_appendfsync_on_rewrite: bool() = "no", Active, "Do not force the log to disk while it is rewritten.";
+auto_aof_rewrite_percentage: uint(0, I32) = "100", Active, "Growth in per cent at which the log is rewritten; 0 is never.";
+auto_aof_rewrite_min_size: memory(0, SIZE) = "64mb", Active, "Size below which the log is not rewritten.";
+aof_load_truncated: bool() = "yes", Active, "Load a log whose end is missing.";
+aof_use_rdb_preamble: bool() = "yes", Active, "Start a rewritten log with a snapshot.";
+aof_timestamp_enabled: bool() = "no", Active, "Log times, too.";
+aof_rewrite_incremental_fsync: bool() = "yes", Active, "Force a growing log to disk in steps.";
+aof_disable_auto_gc: bool() = "no" + HIDDEN, Active, "Keep files that the log no longer needs.";
 
 ["replication"]
 replicaof | "slaveof": replica_of() = "" + IMMUTABLE, REPLICATION, "The master to be a replica of.";

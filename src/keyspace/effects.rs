@@ -12,11 +12,16 @@
 //! before releasing it: a later writer of the key sees the interest, since its lock comes after that one; an earlier
 //! one was done before. Interest in keys as such, not in one (events, prefixes), takes effect with the next view.
 //!
+//! The log (see [`log`](super::log)) is told of commands, not of keys: it only shares the word that says who is
+//! interested.
+//!
 //! Lock order: observers and publishers are called under locks of shards, so they may take leaf locks only and
 //! must not wait for anything. Knows nothing of commands, clients, channels or replies.
 
 use super::hash::KeyHash;
+use super::log::Log;
 use crate::types::events::Class;
+use crate::types::names::Names;
 use crossbeam_utils::CachePadded;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -123,11 +128,15 @@ pub trait Publisher: Send + Sync {
 /// Events are published.
 const EVENTS: u8 = 1;
 
+/// Commands are logged.
+const LOG: u8 = 1 << 7;
+
 /// Bits of each party's count, which so goes beyond a million: no process has as many connections.
 const COUNT_BITS: u32 = 20;
 
-/// Where the count ends and the flag stands that events are published.
+/// Where the counts end and the flags stand that events are published, and that the log is open.
 const EVENTS_FLAG: u64 = 1 << 60;
+const LOG_FLAG: u64 = 1 << 61;
 
 /// Who wants to know, as of one instant.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -145,9 +154,22 @@ impl Interest {
         Interest(bits)
     }
 
+    /// Whether nobody wants to know of keys.
     #[inline]
     pub fn is_none(self) -> bool {
-        self.0 == 0
+        self.0 & !LOG == 0
+    }
+
+    /// Whether there is anything to do at the end of a command: somebody wants to know of keys, or it is logged.
+    #[inline]
+    pub fn is_any(self) -> bool {
+        self.0 != 0
+    }
+
+    /// Whether commands are logged.
+    #[inline]
+    pub fn is_logged(self) -> bool {
+        self.0 & LOG != 0
     }
 
     /// Whether events are published.
@@ -164,6 +186,9 @@ impl Interest {
     #[cold]
     fn from_counts(counts: u64) -> Interest {
         let mut bits = if counts & EVENTS_FLAG != 0 { EVENTS } else { 0 };
+        if counts & LOG_FLAG != 0 {
+            bits |= LOG;
+        }
         for party in Party::ALL {
             if (counts >> party.shift()) & ((1 << COUNT_BITS) - 1) != 0 {
                 bits |= party.bit();
@@ -182,6 +207,7 @@ pub struct Effects {
     classes: AtomicU32,
     observers: [OnceLock<Arc<dyn Observer>>; Party::ALL.len()],
     publisher: OnceLock<Arc<dyn Publisher>>,
+    log: Log,
 }
 
 impl Effects {
@@ -218,6 +244,25 @@ impl Effects {
         self.counts.fetch_sub(1 << party.shift(), Ordering::Relaxed);
     }
 
+    /// The stream of effects.
+    #[inline]
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// From now on commands are logged. To be called while every shard is locked, or before there are clients.
+    /// Returns the position at which the log goes on.
+    pub fn open_log(&self) -> u64 {
+        self.counts.fetch_or(LOG_FLAG, Ordering::Relaxed);
+        self.log.open()
+    }
+
+    /// Commands are not logged any more.
+    pub fn close_log(&self) {
+        self.counts.fetch_and(!LOG_FLAG, Ordering::Relaxed);
+        self.log.close();
+    }
+
     /// Who wants to know, for somebody who holds the locks of all keys that it is going to change.
     #[inline]
     pub fn interest(&self) -> Interest {
@@ -250,15 +295,18 @@ impl Effects {
 
     /// States what expiry has done to a key whose shard the caller has locked, without a view.
     #[inline]
-    pub(super) fn expired(&self, what: Expiring, db: usize, key: &[u8], hash: impl FnOnce() -> KeyHash) {
+    pub(super) fn expired(&self, what: Expiring<'_>, db: usize, key: &[u8], hash: impl FnOnce() -> KeyHash) {
         let interest = self.interest();
+        if interest.is_logged() {
+            what.write(self.log.removal(), key, |count, args| self.log.append(db, count, args));
+        }
         if !interest.is_none() {
             self.tell_expired(interest, what, db, key, hash());
         }
     }
 
     #[cold]
-    fn tell_expired(&self, interest: Interest, what: Expiring, db: usize, key: &[u8], hash: KeyHash) {
+    fn tell_expired(&self, interest: Interest, what: Expiring<'_>, db: usize, key: &[u8], hash: KeyHash) {
         if interest.in_events() {
             for (class, event) in what.events() {
                 self.publish(*class, db, event, key);
@@ -274,23 +322,38 @@ impl Effects {
 }
 
 /// What expiry does to a key.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Expiring {
+#[derive(Clone, Copy, Debug)]
+pub enum Expiring<'n> {
     /// Removes it.
     Key,
     /// Removes fields of its hash.
-    Fields,
+    Fields(&'n Names),
     /// Removes the last fields of its hash, and so the key.
-    AllFields,
+    AllFields(&'n Names),
 }
 
-impl Expiring {
+impl Expiring<'_> {
     /// The events, in order.
     pub(super) fn events(self) -> &'static [(Class, &'static str)] {
         match self {
             Expiring::Key => &[(Class::EXPIRED, "expired")],
-            Expiring::Fields => &[(Class::HASH, "hexpired")],
-            Expiring::AllFields => &[(Class::HASH, "hexpired"), (Class::GENERIC, "del")],
+            Expiring::Fields(_) => &[(Class::HASH, "hexpired")],
+            Expiring::AllFields(_) => &[(Class::HASH, "hexpired"), (Class::GENERIC, "del")],
+        }
+    }
+
+    /// Hands the command that does the same to `write`: the number of its arguments, and these.
+    pub(super) fn write(
+        self,
+        removal: &'static [u8],
+        key: &[u8],
+        write: impl FnOnce(usize, &mut dyn Iterator<Item = &[u8]>),
+    ) {
+        match self {
+            Expiring::Key => write(2, &mut [removal, key].into_iter()),
+            Expiring::Fields(names) | Expiring::AllFields(names) => {
+                write(2 + names.len(), &mut [b"HDEL".as_slice(), key].into_iter().chain(names.iter()));
+            }
         }
     }
 }

@@ -227,12 +227,12 @@ impl Keyspace {
                 dead.push(entry);
             }
             Expired::Fields(fields, key) => {
-                tell(Expiring::Fields, key);
-                round.fields += fields as u64;
+                tell(Expiring::Fields(&fields), key);
+                round.fields += fields.len() as u64;
             }
             Expired::AllFields(fields, entry) => {
-                tell(Expiring::AllFields, entry.key());
-                round.fields += fields as u64;
+                tell(Expiring::AllFields(&fields), entry.key());
+                round.fields += fields.len() as u64;
                 dead.push(entry);
             }
         }

@@ -4,6 +4,7 @@
 //! of its own does for that (see [`shard`](super::shard)). Knows nothing of commands.
 
 use super::entry::{Entry, Kind, Object};
+use crate::types::names::Names;
 use crate::types::packed_hash::{self, Layout};
 
 impl Entry {
@@ -20,16 +21,21 @@ impl Entry {
         }
     }
 
-    /// Removes up to `limit` fields whose deadline has passed, and returns how many.
-    pub fn remove_due_fields(&mut self, now_ms: i64, limit: usize) -> usize {
+    /// Removes up to `limit` fields whose deadline has passed, and returns their names.
+    pub fn remove_due_fields(&mut self, now_ms: i64, limit: usize) -> Names {
+        let mut names = Names::default();
         match self.kind() {
-            Kind::TimedPackedHash => packed_hash::remove_due(self, now_ms, limit),
-            Kind::Hash => match self.object_mut() {
-                Some(Object::Hash(hash)) => hash.remove_due(now_ms, limit),
-                _ => 0,
-            },
-            _ => 0,
+            Kind::TimedPackedHash => {
+                packed_hash::remove_due(self, now_ms, limit, &mut names);
+            }
+            Kind::Hash => {
+                if let Some(Object::Hash(hash)) = self.object_mut() {
+                    hash.remove_due(now_ms, limit, &mut names);
+                }
+            }
+            _ => {}
         }
+        names
     }
 
     /// Whether the value is a hash whose last field is gone.

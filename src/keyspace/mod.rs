@@ -4,8 +4,8 @@
 //! (database, shard). From the inside out: [`entry`] is one key with its value, [`shard`] a lock with its
 //! table and wheel, [`Keyspace`] all shards of all databases, [`view`] what a running command may touch,
 //! [`scan`] and [`expire`] the two walks that take one shard at a time, [`effects`] the place where others learn
-//! what happened to keys, [`snapshot`] everything as it was at one instant, [`fill`] takes what comes
-//! from a file.
+//! what happened to keys, [`log`] the stream of changes as commands, [`snapshot`] everything as it was at one instant,
+//! [`fill`] takes what comes from a file.
 //!
 //! Lock order: the [`barrier`] (for whoever locks more than one shard), shards by (database, shard), inside only what
 //! [`effects`] are told to. Whoever holds one shard without having passed the barrier never waits for another. `gate`
@@ -21,6 +21,7 @@ pub mod fields;
 pub mod fill;
 mod gate;
 pub mod hash;
+pub mod log;
 #[cfg(test)]
 pub(crate) mod model;
 mod nap;
@@ -33,6 +34,10 @@ pub mod view;
 pub use entry::{Entry, Kind, Object, StringRef, Type, Value};
 pub use new_value::NewValue;
 pub use view::{Deadline, Footprint, View};
+
+/// A log is replayed in a time so far before this one that no deadline has passed. A multiple of all that clocks of
+/// access records count in, milliseconds (see [`access`]).
+pub const REPLAY_SHIFT_MS: i64 = 60_000 << 32;
 
 use effects::Effects;
 use hash::{KeyHash, KeyHasher};

@@ -15,6 +15,7 @@ use super::expire::Expiry;
 use super::gate::{Gates, Permit};
 use super::hash::{KeyHash, KeyHasher, table_hash};
 use super::snapshot::Snapshots;
+use crate::types::names::Names;
 use crate::types::prefetch::prefetch;
 use crate::types::prefetch::{Step, Target};
 use crate::types::wheel::Wheel;
@@ -101,10 +102,10 @@ pub struct ExclusiveShard<'a> {
 /// What expiry has removed.
 pub enum Expired<'e> {
     Key(Entry),
-    /// So many fields of the hash at this key, which has others.
-    Fields(usize, &'e [u8]),
-    /// All fields of a hash, so many, and the hash itself.
-    AllFields(usize, Entry),
+    /// These fields of the hash at this key, which has others.
+    Fields(Names, &'e [u8]),
+    /// The last fields of a hash, and the hash itself.
+    AllFields(Names, Entry),
 }
 
 /// Counts of one shard (or, added up, of a database).

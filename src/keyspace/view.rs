@@ -6,6 +6,7 @@
 //! keys, for the statistics, and tells those whom it concerns (see `news`). Knows nothing of arguments or replies.
 
 mod footprint;
+mod logging;
 mod news;
 mod walk;
 
@@ -65,6 +66,8 @@ pub struct Tally {
     pub expired_fields: Cell<u32>,
     /// Changes to the data set, as `rdb_changes_since_last_save` counts them.
     pub dirty: Cell<u32>,
+    /// How many of them were made when a command was last logged.
+    logged: Cell<u32>,
 }
 
 fn bump(cell: &Cell<u32>) {
@@ -298,6 +301,11 @@ impl Read for Guard<'_> {
 }
 
 impl<'a> View<'a> {
+    /// What the clock shows, Unix milliseconds: when the command happens, unless it is replayed.
+    pub fn clock_ms(&self) -> i64 {
+        if self.now_ms < 0 { self.now_ms + super::REPLAY_SHIFT_MS } else { self.now_ms }
+    }
+
     pub fn keyspace(&self) -> &'a Keyspace {
         self.keyspace
     }
@@ -431,10 +439,10 @@ impl<'a> View<'a> {
         let shard = exclusive(&mut self.held, db, hash);
         let (fields, news, keyspace) = (&self.tally.expired_fields, &self.news, self.keyspace);
         let mut tell = |expired: Expired| {
-            let (removed, what) = match expired {
+            let (removed, what) = match &expired {
                 Expired::Key(_) => return,
-                Expired::Fields(removed, _) => (removed, Expiring::Fields),
-                Expired::AllFields(removed, _) => (removed, Expiring::AllFields),
+                Expired::Fields(removed, _) => (removed.len(), Expiring::Fields(removed)),
+                Expired::AllFields(removed, _) => (removed.len(), Expiring::AllFields(removed)),
             };
             fields.set(fields.get() + removed as u32);
             news.expired(keyspace, db, key, what);

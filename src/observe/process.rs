@@ -90,6 +90,12 @@ pub fn raise_open_files(wanted: u64) -> u64 {
     }
 }
 
+/// Has a write fail that would make a file larger than the process may have: by default the process would end.
+pub fn survive_file_size_limit() {
+    // SAFETY: to ignore a signal runs nothing.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}
+
 /// What went wrong, in the system's words alone.
 pub fn error_text(error: &io::Error) -> String {
     // Without Rust's "(os error N)", as strerror prints it.

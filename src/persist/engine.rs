@@ -304,6 +304,14 @@ fn wants_save(server: &Server, wish: Option<bool>) -> bool {
 /// Saves what is to be saved before the server ends: always if that is wished, never if the contrary is, otherwise if
 /// there are save points. False if it failed.
 pub fn save_before_exit(server: &Server, wish: Option<bool>) -> bool {
+    if server.append_only.is_on()
+        && let Some(log) = server.append_only.engine()
+    {
+        tracing::info!("Calling fsync() on the AOF file.");
+        if !log.sync() {
+            tracing::warn!("Fail to fsync the AOF file: {}", server.append_only.error());
+        }
+    }
     let persistence = &server.persistence;
     if persistence.cancel_saving() {
         tracing::warn!("There is a child saving an .rdb. Killing it!");

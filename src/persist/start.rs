@@ -1,5 +1,7 @@
 //! What happens to the files when the server starts.
 
+use super::aof::Aof;
+use super::aof::load::Unloadable;
 use super::engine::snapshot_name;
 use super::rdb::load::{self, Listener, Loaded};
 use crate::command::scripting;
@@ -9,6 +11,7 @@ use crate::state::Server;
 use parking_lot::Mutex;
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
@@ -93,8 +96,36 @@ pub fn load_snapshot(server: &Server, existing: Existing) -> Result<Option<Loade
     load_from(server, file, total_bytes, options).map(Some)
 }
 
+/// Loads the log, and goes on with it. False if the server must not start.
+fn load_log(log: &Arc<Aof>) -> bool {
+    let started = Instant::now();
+    match log.load() {
+        Ok(true) => {
+            tracing::info!("DB loaded from append only file: {:.3} seconds", started.elapsed().as_secs_f64());
+        }
+        Ok(false) => {}
+        Err(Unloadable) => return false,
+    }
+    if let Err(reason) = log.open() {
+        tracing::warn!("{reason}");
+        return false;
+    }
+    true
+}
+
 /// Loads the data that the server starts with. False if it must not start.
-pub fn load_data(server: &Server) -> bool {
+pub fn load_data(server: &Server, log: &Arc<Aof>) -> bool {
+    if !log.read_manifest() {
+        return false;
+    }
+    if server.config.appendonly() {
+        let is_right = load_log(log);
+        server.persistence.forget_changes(server.counters.raw().dirty);
+        if is_right {
+            server.persistence.end_loading();
+        }
+        return is_right;
+    }
     let started = Instant::now();
     let result = load_snapshot(server, Existing::Fault);
     let is_right = match result {

@@ -1,5 +1,7 @@
-//! The tools for files: `nuthatch check-rdb FILE`, or the same program under the name `redis-check-rdb`.
+//! The tools for files: `nuthatch check-rdb FILE` and `nuthatch check-aof FILE`, or the same program under the names
+//! `redis-check-rdb` and `redis-check-aof`.
 
+use super::aof;
 use super::rdb::check;
 use std::ffi::OsString;
 use std::path::Path;
@@ -8,10 +10,17 @@ use std::path::Path;
 pub fn run(program: &str, args: &[OsString]) -> Option<i32> {
     let called_as = Path::new(program).file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let word = args.first().and_then(|word| word.to_str());
-    if called_as == "redis-check-rdb" {
+    if called_as.ends_with("-check-rdb") {
         return Some(check_rdb(called_as, args));
     }
-    (word == Some("check-rdb")).then(|| check_rdb("nuthatch check-rdb", &args[1..]))
+    if called_as.ends_with("-check-aof") {
+        return Some(aof::check::run(called_as, args));
+    }
+    match word {
+        Some("check-rdb") => Some(check_rdb("nuthatch check-rdb", &args[1..])),
+        Some("check-aof") => Some(aof::check::run("nuthatch check-aof", &args[1..])),
+        _ => None,
+    }
 }
 
 fn check_rdb(name: &str, args: &[OsString]) -> i32 {

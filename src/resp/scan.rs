@@ -77,6 +77,29 @@ impl<'a> Request<'a> {
         (0..self.len()).map(move |i| self.get(i))
     }
 
+    /// The whole request as it was received, if that is its form on the wire to the byte: it came in one piece, not as
+    /// an inline command, and without spare digits.
+    pub fn encoded(&self) -> Option<&'a [u8]> {
+        let Some(Span::Buffered { start: first, len }) = self.spans.first().copied() else { return None };
+        let lead = 1 + digits(self.len()) + 2 + 1 + digits(len as usize) + 2;
+        let begin = (first as usize).checked_sub(lead)?;
+        let mut at = begin;
+        expect(self.buf, &mut at, b'*', self.len())?;
+        for span in self.spans {
+            let Span::Buffered { start, len } = *span else { return None };
+            expect(self.buf, &mut at, b'$', len as usize)?;
+            if at != start as usize {
+                return None;
+            }
+            at += len as usize;
+            if self.buf.get(at..at + 2)? != b"\r\n" {
+                return None;
+            }
+            at += 2;
+        }
+        Some(&self.buf[begin..at])
+    }
+
     /// Some arguments as a request of their own; an empty one if there are not that many.
     pub fn part(self, range: std::ops::Range<usize>) -> Request<'a> {
         Request { spans: self.spans.get(range).unwrap_or_default(), ..self }
@@ -86,6 +109,22 @@ impl<'a> Request<'a> {
     pub fn tail(self, first: usize) -> Request<'a> {
         Request { spans: self.spans.get(first..).unwrap_or_default(), ..self }
     }
+}
+
+fn digits(n: usize) -> usize {
+    n.checked_ilog10().map_or(1, |log| log as usize + 1)
+}
+
+/// Passes over this number behind its sign, if it is there.
+#[inline]
+fn expect(buf: &[u8], at: &mut usize, sign: u8, n: usize) -> Option<()> {
+    let mut text = itoa::Buffer::new();
+    let digits = text.format(n).as_bytes();
+    let end = *at + 1 + digits.len() + 2;
+    let found = buf.get(*at..end)?;
+    let fits = found[0] == sign && &found[1..=digits.len()] == digits && found.ends_with(b"\r\n");
+    *at = end;
+    fits.then_some(())
 }
 
 /// What a connection may send.

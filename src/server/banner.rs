@@ -28,6 +28,7 @@ pub fn print(server: &Server, addresses: &[String]) {
         [] => "snapshots only when asked for".to_owned(),
         points => format!("snapshots after {}", points.join(", ")),
     };
-    tracing::info!("  persistence    {snapshots}, in {}", config.directory().display());
+    let log = if config.appendonly() { "every write logged, " } else { "" };
+    tracing::info!("  persistence    {log}{snapshots}, in {}", config.directory().display());
     tracing::info!("  configuration  {file}");
 }

@@ -99,6 +99,8 @@ pub struct Connection {
     receiving: Option<Receiving>,
     deferred: Option<Deferred>,
     pub(super) output: Output,
+    /// Position of the stream of effects that has to be secured before anything is sent; 0 if there is none.
+    held_until: u64,
     closing: bool,
 }
 
@@ -118,6 +120,7 @@ impl Connection {
             receiving: None,
             deferred: None,
             output: Output::default(),
+            held_until: 0,
             closing: false,
         }
     }
@@ -203,7 +206,9 @@ impl Connection {
         let ends = self.closing || self.worker.server.shutdown.is_stopping();
         match self.poll_output(cx) {
             Poll::Ready(sent) => sent?,
-            Poll::Pending if ends || self.output.bytes() >= MAX_WAITING_BYTES => return Poll::Pending,
+            Poll::Pending if ends || self.output.bytes() >= MAX_WAITING_BYTES || self.must_rest() => {
+                return Poll::Pending;
+            }
             Poll::Pending => {}
         }
         if ends {
@@ -282,8 +287,17 @@ impl Connection {
         .await
     }
 
+    /// Whether nothing more is received, because the log is too far behind.
+    fn must_rest(&self) -> bool {
+        self.held_until != 0 && !self.worker.server.keyspace.effects().log().holds_all()
+    }
+
     /// Sends replies that wait; ready when there are none left.
     fn send_output(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.held_until != 0 {
+            ready!(self.worker.server.keyspace.effects().log().poll_secured(cx, self.held_until));
+            self.held_until = 0;
+        }
         let before = self.output.bytes();
         let polled = self.output.poll_send(cx, &mut self.stream);
         let sent = before - self.output.bytes();
@@ -648,8 +662,18 @@ impl Connection {
             return Ok(());
         }
         self.note_reply(out.len());
-        let sent = if self.output.is_empty() { output::try_send(cx, &mut self.stream, out)? } else { 0 };
-        self.count_output(sent as u64);
+        // Nothing leaves before what it tells of is safe.
+        if let Some(position) = self.worker.server.keyspace.effects().log().hold(self.session.log_position) {
+            self.held_until = position;
+        }
+        let sent = if self.output.is_empty() && self.held_until == 0 {
+            output::try_send(cx, &mut self.stream, out)?
+        } else {
+            0
+        };
+        if sent > 0 {
+            self.count_output(sent as u64);
+        }
         if sent < out.len() {
             self.output.queue(out, sent);
         }

@@ -98,6 +98,7 @@ pub fn build(config: Config, config_file: Option<PathBuf>, log: Log, program: St
         shutdown: Shutdown::default(),
         listening: Default::default(),
         switches: Default::default(),
+        append_only: Default::default(),
         persistence: Persistence::new(unix_ms() / 1000),
         run_id: random_id(),
         replication_id: random_id().into(),
@@ -128,6 +129,7 @@ async fn serve(config: Config, config_file: Option<PathBuf>, log: Log, program: 
     let server = Arc::new(build(config, config_file, log, program));
     server.apply_settings();
     persist::engine::install(&server);
+    let log = persist::aof::install(&server);
     let listeners = match listener::open(&server.config) {
         Ok(listeners) if listeners.is_empty() => {
             tracing::error!("Configured to not listen anywhere, exiting.");
@@ -180,7 +182,7 @@ async fn serve(config: Config, config_file: Option<PathBuf>, log: Log, program: 
     server.persistence.begin_loading(0, unix_ms() / 1000);
     let mut loading = {
         let server = server.clone();
-        tokio::task::spawn_blocking(move || persist::start::load_data(&server))
+        tokio::task::spawn_blocking(move || persist::start::load_data(&server, &log))
     };
     // Whoever connects while data is loaded is told so; but nobody needs to hear of what is done in a moment.
     let quickly = tokio::time::timeout(QUICK_LOADING, &mut loading).await;

@@ -64,7 +64,9 @@ impl Connection {
     /// While the task sleeps, has nothing else to send and will have nothing to run, whoever ends the wait may send the
     /// reply.
     fn open_outlet(&self) {
-        if self.output.is_empty() && !self.unprocessed {
+        // Not where replies wait for the disk.
+        let waits_for_disk = self.worker.server.keyspace.effects().log().holds_all();
+        if self.output.is_empty() && !self.unprocessed && !waits_for_disk {
             self.session.client.mailbox.open_outlet(self.stream.as_raw_fd());
         }
     }

@@ -32,6 +32,10 @@ impl Server {
         access::configure(lfu, self.config.lfu_log_factor() as u32, self.config.lfu_decay_time() as u32);
         self.counters.track_latency.store(self.config.latency_tracking(), Ordering::Relaxed);
         self.keyspace.effects().set_classes(self.config.notify_keyspace_events());
+        self.keyspace.effects().log().set_unlinks(self.config.lazyfree_lazy_expire());
+        if let Some(log) = self.append_only.engine() {
+            log.configure();
+        }
         self.tracking.set_max_keys(self.config.tracking_table_max_keys() as usize);
         self.update_obstacles();
         self.slowlog.set_max_len(self.config.slowlog_max_len() as usize);
@@ -55,6 +59,11 @@ impl Server {
                 .map_err(|_| "Unable to listen on this port. Check server logs.".to_owned())?,
             Id::bind => {
                 self.listening.reopen().map_err(|_| "Failed to bind to specified addresses.".to_owned())?;
+            }
+            Id::appendonly
+                if self.append_only.engine().is_some_and(|log| !log.set_on(self.config.appendonly())) =>
+            {
+                return Err("Unable to turn on AOF. Check server logs.".to_owned());
             }
             Id::maxclients => self.make_room_for_clients().map_err(|possible| {
                 format!(

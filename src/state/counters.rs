@@ -140,6 +140,8 @@ pub struct CommandTotals {
 /// All statistics of the server.
 pub struct Counters {
     workers: Box<[CachePadded<WorkerCounters>]>,
+    /// Of commands that are replayed: part of no sum.
+    pub replay: CachePadded<WorkerCounters>,
     /// Of the main thread, which looks after the clients.
     pub housekeeping: CachePadded<WorkerTotals>,
     reapers: Box<[CachePadded<WorkerTotals>]>,
@@ -180,6 +182,7 @@ impl Counters {
         };
         Counters {
             workers: (0..workers).map(|_| worker()).collect(),
+            replay: worker(),
             housekeeping: CachePadded::default(),
             reapers: (0..reapers).map(|_| CachePadded::default()).collect(),
             zero: Mutex::default(),

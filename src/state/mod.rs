@@ -2,6 +2,7 @@
 //!
 //! Commands work on these; the `server` folder sets them up and drives them. Nothing here reads a socket.
 
+pub mod append_only;
 pub mod apply;
 pub mod clients;
 pub mod counters;
@@ -50,6 +51,7 @@ pub struct Server {
     /// How it was called, for the process's title.
     pub program: String,
     pub keyspace: Keyspace,
+    pub append_only: append_only::AppendOnly,
     pub clients: Arc<Clients>,
     pub watchers: Arc<watch::Watchers>,
     pub counters: Counters,

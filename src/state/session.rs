@@ -63,6 +63,8 @@ pub struct Session {
     /// How the client is tracked, for its own reads.
     pub tracking: Modes,
     pub next: Next,
+    /// Position of the stream of effects behind what the client has written last.
+    pub log_position: u64,
     /// What the connection waits for.
     pub wait: Option<Box<Wait>>,
     /// What was queued since MULTI.
@@ -84,6 +86,7 @@ impl Session {
             is_monitor: false,
             tracking: Modes::default(),
             next: Next::Continue,
+            log_position: 0,
             wait: None,
             transaction: None,
             watched: WatchedKeys::default(),

@@ -1,6 +1,6 @@
 //! What DEBUG and PFDEBUG switch for tests.
 
-use std::sync::atomic::{AtomicBool, AtomicI64};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 
 /// After this time the largest reply so far no longer counts for the size of a connection's reply buffer,
 /// milliseconds (Redis's figure).
@@ -13,6 +13,8 @@ pub struct Switches {
     pub checksums_ignored: AtomicBool,
     /// Nothing is done periodically.
     pub cron_paused: AtomicBool,
+    /// The log waits for so long before each write, microseconds.
+    pub log_delay_micros: AtomicU64,
     /// Scripts may call DEBUG.
     pub debug_in_scripts: AtomicBool,
     /// Reply buffers follow the size of the replies.
@@ -27,6 +29,7 @@ impl Default for Switches {
             hyperloglog_vectors: AtomicBool::new(true),
             checksums_ignored: AtomicBool::new(false),
             cron_paused: AtomicBool::new(false),
+            log_delay_micros: AtomicU64::new(0),
             debug_in_scripts: AtomicBool::new(false),
             reply_resizing: AtomicBool::new(true),
             reply_peak_reset_ms: AtomicI64::new(REPLY_PEAK_RESET_MS),

@@ -13,6 +13,7 @@
 //! Everything that changes a field goes through this module, which changes both.
 
 use super::field::{Field, FieldRef};
+use super::names::Names;
 use super::prefetch::Step;
 use super::table::Table;
 use rand::Rng;
@@ -141,8 +142,8 @@ impl Hash {
         true
     }
 
-    /// Removes up to `limit` fields that have expired, and returns how many.
-    pub fn remove_due(&mut self, now_ms: i64, limit: usize) -> usize {
+    /// Removes up to `limit` fields that have expired, adds their names to `names`, and returns how many.
+    pub fn remove_due(&mut self, now_ms: i64, limit: usize, names: &mut Names) -> usize {
         for removed in 0..limit {
             let Some(&(deadline, field)) = self.deadlines.first() else { return removed };
             if !is_due(Some(deadline), now_ms) {
@@ -151,6 +152,7 @@ impl Hash {
             // SAFETY: by this module's invariant the field is in the table, unchanged since it was filed.
             let name: SmallVec<[u8; USUAL_NAME_BYTES]> = unsafe { field.name() }.into();
             self.remove(&name);
+            names.push(&name);
         }
         limit
     }
@@ -259,8 +261,8 @@ mod tests {
                     _ => {
                         let due = model.values().filter(|(_, deadline)| is_due(*deadline, now_ms)).count();
                         let limit = time as usize;
-                        prop_assert_eq!(hash.remove_due(now_ms, limit), due.min(limit));
-                        prop_assert_eq!(hash.remove_due(now_ms, usize::MAX), due - due.min(limit));
+                        prop_assert_eq!(hash.remove_due(now_ms, limit, &mut Names::default()), due.min(limit));
+                        prop_assert_eq!(hash.remove_due(now_ms, usize::MAX, &mut Names::default()), due - due.min(limit));
                         model.retain(|_, (_, deadline)| !is_due(*deadline, now_ms));
                     }
                 }
@@ -269,7 +271,7 @@ mod tests {
             let mut copy = hash.clone();
             check(&copy, &model, now_ms)?;
             drop(hash);
-            copy.remove_due(i64::MAX, usize::MAX);
+            copy.remove_due(i64::MAX, usize::MAX, &mut Names::default());
             model.retain(|_, (_, deadline)| deadline.is_none());
             check(&copy, &model, now_ms)?;
         }

@@ -12,6 +12,7 @@ pub mod lcs;
 pub mod list;
 pub mod long_double;
 pub mod member;
+pub mod names;
 pub mod number;
 pub mod packed;
 pub mod packed_hash;

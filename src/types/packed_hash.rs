@@ -7,6 +7,7 @@
 //! come in the same order and a dump needs no sorting.
 
 use super::hash::is_due;
+use super::names::Names;
 use super::packed::{Buffer, Item};
 use super::rows;
 use smallvec::SmallVec;
@@ -185,8 +186,8 @@ pub fn remove(buffer: &mut impl Buffer, layout: Layout, name: &[u8]) -> bool {
     true
 }
 
-/// Removes up to `limit` fields of a timed sequence that have expired, and returns how many.
-pub fn remove_due(buffer: &mut impl Buffer, now_ms: i64, limit: usize) -> usize {
+/// Removes up to `limit` fields of a timed sequence that have expired, adds their names to `names`, and returns how many.
+pub fn remove_due(buffer: &mut impl Buffer, now_ms: i64, limit: usize, names: &mut Names) -> usize {
     let bytes = buffer.bytes();
     let first = start(bytes, Layout::Timed);
     let (mut end, mut removed) = (first, 0);
@@ -194,6 +195,7 @@ pub fn remove_due(buffer: &mut impl Buffer, now_ms: i64, limit: usize) -> usize 
         && let Some((entry, next)) = get(bytes, Layout::Timed, end)
         && is_due(entry.deadline, now_ms)
     {
+        entry.name.with(|name| names.push(name));
         end = next;
         removed += 1;
     }
@@ -328,7 +330,7 @@ mod tests {
                     8 if layout == Layout::Timed => {
                         let due = model.0.iter().filter(|(.., deadline)| is_due(*deadline, now_ms)).count();
                         let limit = time as usize;
-                        prop_assert_eq!(remove_due(&mut bytes, now_ms, limit), due.min(limit));
+                        prop_assert_eq!(remove_due(&mut bytes, now_ms, limit, &mut Names::default()), due.min(limit));
                         model.0.drain(..due.min(limit));
                     }
                     8 if time > 40 => {

@@ -96,6 +96,11 @@ impl Process {
         assert!(sent.expect("a shell").success(), "cannot send SIG{name}");
     }
 
+    /// How the process has ended, if it has.
+    pub fn try_wait(&self) -> Option<ExitStatus> {
+        self.child().try_wait().expect("the state of a child")
+    }
+
     /// Waits for the end of the process.
     pub fn wait(&self) -> ExitStatus {
         let give_up = Instant::now() + END_WITHIN;

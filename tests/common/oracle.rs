@@ -102,6 +102,7 @@ impl Comparison {
             self.first.iter().for_each(|request| {
                 pair.ask(request);
             });
+            begin_log(&mut pair.ours);
             let mut dice = Dice(StdRng::seed_from_u64(seed));
             let mut history: Vec<Request> = Vec::new();
             for step in 0..self.run_requests {
@@ -121,10 +122,74 @@ impl Comparison {
                 }
                 requests += 1;
             }
+            check_log(&mut self.ours.connect(), seed);
         }
         println!("{requests} requests");
         assert!(requests >= self.run_requests, "not even one run was completed");
     }
+}
+
+/// Has our server log what it does from here on.
+fn begin_log(ours: &mut Client) {
+    ours.ask(&request(&["CONFIG", "SET", "appendonly", "no"]));
+    assert_eq!(ours.ask(&request(&["CONFIG", "SET", "appendonly", "yes"])), b"+OK\r\n");
+    while common::info(ours, "aof_rewrite_in_progress") + common::info(ours, "aof_rewrite_scheduled") > 0 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// What was logged has to lead to the data that there is.
+///
+/// # Panics
+/// If it does not; not on a server that may not be debugged.
+fn check_log(ours: &mut Client, seed: u64) {
+    // Keys that expire while it is loaded would look like differences.
+    ours.ask(&request(&["DEBUG", "SET-ACTIVE-EXPIRE", "0"]));
+    let before = state(ours);
+    let loaded = ours.ask(&request(&["DEBUG", "LOADAOF"]));
+    if loaded.starts_with(b"-ERR DEBUG command not allowed") {
+        return;
+    }
+    assert_eq!(loaded, b"+OK\r\n");
+    let after = state(ours);
+    ours.ask(&request(&["DEBUG", "SET-ACTIVE-EXPIRE", "1"]));
+    for (key, value) in &before {
+        // What had a deadline may have reached it.
+        let is_timed = value.starts_with("timed");
+        let found = after.get(key);
+        assert!(
+            found == Some(value) || found.is_none() && is_timed,
+            "seed {seed}: {key} is {found:?} in the log, not {value}"
+        );
+    }
+    let extra: Vec<&String> = after.keys().filter(|key| !before.contains_key(*key)).collect();
+    assert!(extra.is_empty(), "seed {seed}: only in the log: {extra:?}");
+}
+
+/// A digest of each key of each database.
+fn state(ours: &mut Client) -> std::collections::BTreeMap<String, String> {
+    let mut state = std::collections::BTreeMap::new();
+    for db in 0..16 {
+        ours.ask(&request(&["SELECT", &db.to_string()]));
+        let keys = ours.ask(&request(&["KEYS", "*"]));
+        for key in common::elements(&keys).expect("an array") {
+            let start = key.iter().position(|byte| *byte == b'\n').expect("a bulk") + 1;
+            let key = key[start..key.len() - 2].to_vec();
+            let mut ask = |words: &[&str]| {
+                let mut request = request(words);
+                request.push(key.clone());
+                shown(&ours.ask(&request))
+            };
+            let is_timed = !ask(&["PEXPIRETIME"]).starts_with(":-1");
+            let digest = ask(&["DEBUG", "DIGEST-VALUE"]);
+            let groups = ask(&["XINFO", "GROUPS"]);
+            let kind = if is_timed { "timed" } else { "kept" };
+            let groups = if groups.starts_with('-') { String::new() } else { groups };
+            state.insert(format!("{db} {}", shown(&key)), format!("{kind} {digest} {groups}"));
+        }
+    }
+    ours.ask(&request(&["SELECT", "0"]));
+    state
 }
 
 /// Whether both replies have the same elements, in whatever order.

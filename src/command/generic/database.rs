@@ -81,6 +81,10 @@ fn flush(call: &mut Call<'_, '_>, databases: std::ops::Range<usize>) -> Result<(
         call.server.persistence.forget_changes(changes);
         call.server.persistence.schedule(true);
     }
+    if keys == 0 {
+        // Redis logs a flush of nothing, too.
+        call.keys.propagate_many(call.args.count(), call.args.request().iter());
+    }
     free_garbage(garbage);
     call.out.ok();
     Ok(())

@@ -134,7 +134,7 @@ fn restore(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let deadline_ms = match ttl_ms {
         0 => None,
         deadline_ms if options.is_absolute => Some(deadline_ms),
-        ttl_ms => Some(now_ms.saturating_add(ttl_ms)),
+        ttl_ms => Some(call.keys.clock_ms().saturating_add(ttl_ms)),
     };
     let access = options.access(now_ms);
     let entry = value.store(|value| Entry::new(key, value, deadline_ms, access));
@@ -151,9 +151,17 @@ fn restore(call: &mut Call<'_, '_>) -> Result<(), Error> {
     if !is_expired {
         call.keys.notify(Class::GENERIC, "restore", key);
         call.keys.changed(1);
+        if let Some(deadline) = deadline_ms.filter(|_| !options.is_absolute && call.keys.is_logged()) {
+            let mut text = itoa::Buffer::new();
+            let request = call.args.request();
+            let args = [b"RESTORE".as_slice(), key, text.format(deadline).as_bytes()].into_iter();
+            let args = args.chain(request.iter().skip(3)).chain([b"ABSTTL".as_slice()]);
+            call.keys.propagate_many(request.len() + 1, args);
+        }
     } else if old.is_some() {
         call.keys.notify(Class::GENERIC, "del", key);
         call.keys.changed(1);
+        call.keys.propagate(&[b"DEL", key]);
     }
     if let Some(old) = old {
         if !is_expired {

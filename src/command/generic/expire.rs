@@ -30,7 +30,7 @@ pub const EXPIRE: Command = Command {
     summary: "Lets a key expire after a number of seconds.",
     since: "1.0.0",
     args: &[Arg::key("key", 0), Arg::integer("seconds"), OPTION],
-    handler: Some(|call| set_deadline(call, 1000, call.keys.now_ms)),
+    handler: Some(|call| set_deadline(call, 1000, call.keys.clock_ms())),
     ..SETTER
 };
 
@@ -39,7 +39,7 @@ pub const PEXPIRE: Command = Command {
     summary: "Lets a key expire after a number of milliseconds.",
     since: "2.6.0",
     args: &[Arg::key("key", 0), Arg::integer("milliseconds"), OPTION],
-    handler: Some(|call| set_deadline(call, 1, call.keys.now_ms)),
+    handler: Some(|call| set_deadline(call, 1, call.keys.clock_ms())),
     ..SETTER
 };
 
@@ -122,9 +122,16 @@ fn set_deadline(call: &mut Call<'_, '_>, unit_ms: i64, base_ms: i64) -> Result<(
                 free_entry(old);
             }
             call.keys.notify(Class::GENERIC, "del", key);
+            call.keys.propagate(&[call.keys.removal(), key]);
         } else {
             call.keys.set_deadline(key, Some(deadline));
             call.keys.notify(Class::GENERIC, "expire", key);
+            if call.keys.is_logged() && (unit_ms, base_ms) != (1, 0) {
+                let mut text = itoa::Buffer::new();
+                let args = [b"PEXPIREAT".as_slice(), key, text.format(deadline).as_bytes()];
+                let request = call.args.request();
+                call.keys.propagate_many(request.len(), args.into_iter().chain(request.iter().skip(3)));
+            }
         }
         call.keys.changed(1);
     }

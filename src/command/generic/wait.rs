@@ -1,7 +1,7 @@
 //! Waiting until what was written is safe elsewhere: WAIT, WAITAOF.
 //!
-//! A single node has no replicas and no append-only file, so nothing is ever acknowledged: whoever asks for
-//! acknowledgements waits until the time is over, and is told that there were none.
+//! A single node has no replicas, so none ever acknowledges anything: whoever asks for that waits until the time is over,
+//! and is told that there were none. The append-only file acknowledges what is on disk.
 
 use crate::command::blocking;
 use crate::command::call::Call;
@@ -39,10 +39,12 @@ pub const WAITAOF: Command = Command {
     ..WAIT
 };
 
-/// Acknowledgements that do not come.
+/// Acknowledgements that are waited for.
 struct Acknowledgements {
     /// Of files, too.
     of_files: bool,
+    /// All that is waited for is that of the own file.
+    of_own_file: bool,
 }
 
 impl Operation for Acknowledgements {
@@ -59,6 +61,16 @@ impl Operation for Acknowledgements {
         Ok(())
     }
 
+    fn complete(&self, out: &mut Reply) {
+        if self.of_own_file {
+            out.array(2);
+            out.integer(1);
+            out.integer(0);
+        } else {
+            self.give_up(out);
+        }
+    }
+
     fn give_up(&self, out: &mut Reply) {
         if self.of_files {
             out.array(2);
@@ -71,7 +83,7 @@ impl Operation for Acknowledgements {
 fn wait(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let replicas = call.args.next_i64()?;
     let deadline = blocking::next_millis(&mut call.args, call.keys.now_ms)?;
-    await_all(call, replicas, deadline, Acknowledgements { of_files: false });
+    await_all(call, replicas, deadline, Acknowledgements { of_files: false, of_own_file: false });
     Ok(())
 }
 
@@ -80,12 +92,26 @@ fn waitaof(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let local = call.args.next_i64_in(0..=1, LOCAL)?;
     let replicas = call.args.next_i64_in(0..=i64::MAX, Error::OutOfRangePositive)?;
     let deadline = blocking::next_millis(&mut call.args, call.keys.now_ms)?;
-    if local > 0 {
+    let log = &call.server.append_only;
+    if local > 0 && !log.is_on() {
         return Err(Error::line(
             "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
         ));
     }
-    await_all(call, replicas, deadline, Acknowledgements { of_files: true });
+    let position = call.session.log_position;
+    let has_own = log.is_on() && log.synced() >= position;
+    if (local == 0 || has_own) && replicas <= 0 {
+        call.out.array(2);
+        call.out.integer(has_own.into());
+        call.out.integer(0);
+        return Ok(());
+    }
+    let wanted = Acknowledgements { of_files: true, of_own_file: replicas <= 0 };
+    if let Some(waiter) = blocking::wait(call, deadline, wanted)
+        && replicas <= 0
+    {
+        log.wait(&call.server.waiters, &call.server.keyspace, position, waiter);
+    }
     Ok(())
 }
 

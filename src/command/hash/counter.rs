@@ -71,12 +71,19 @@ fn hincrbyfloat(call: &mut Call<'_, '_>) -> Result<(), Error> {
         let sum = old.checked_add(by).ok_or(Error::NanOrInfinity)?;
         let mut text = Vec::new();
         sum.write(&mut text);
+        let is_timed = hash.read().deadline(field).flatten().is_some();
         hash.set(field, &text, true);
-        Ok(text)
+        Ok((text, is_timed))
     };
-    let text = edit_or_create(call.keys, key, Limits::of(call.server), add)?;
+    let (text, is_timed) = edit_or_create(call.keys, key, Limits::of(call.server), add)?;
     call.keys.notify(Class::HASH, "hincrbyfloat", key);
     call.keys.changed(1);
+    // Others may add floating point numbers otherwise; and HSET would take the field's deadline away.
+    if is_timed {
+        call.keys.propagate(&[b"HSETEX", key, b"KEEPTTL", b"FIELDS", b"1", field, &text]);
+    } else {
+        call.keys.propagate(&[b"HSET", key, field, &text]);
+    }
     call.out.bulk(&text);
     Ok(())
 }

@@ -31,7 +31,7 @@ pub const HEXPIRE: Command = Command {
     name: "hexpire",
     summary: "Lets fields of a hash expire after a number of seconds.",
     args: &[Arg::key("key", 0), Arg::integer("seconds"), CONDITION, FIELDS],
-    handler: Some(|call| set_deadlines(call, 1000, call.keys.now_ms)),
+    handler: Some(|call| set_deadlines(call, 1000, call.keys.clock_ms())),
     ..SETTER
 };
 
@@ -39,7 +39,7 @@ pub const HPEXPIRE: Command = Command {
     name: "hpexpire",
     summary: "Lets fields of a hash expire after a number of milliseconds.",
     args: &[Arg::key("key", 0), Arg::integer("milliseconds"), CONDITION, FIELDS],
-    handler: Some(|call| set_deadlines(call, 1, call.keys.now_ms)),
+    handler: Some(|call| set_deadlines(call, 1, call.keys.clock_ms())),
     ..SETTER
 };
 
@@ -135,14 +135,16 @@ fn set_deadlines(call: &mut Call<'_, '_>, unit_ms: i64, base_ms: i64) -> Result<
     let condition = Condition::parse(&mut call.args);
     let count = fields(&mut call.args, Error::FieldExpireCount)?;
     let (names, now_ms) = (call.args, call.keys.now_ms);
-    let (mut changed, mut deleted) = (0, 0);
+    let (mut changed, mut deleted) = (0, Vec::new());
     let known = edit(call.keys, key, Limits::of(call.server), |hash| {
         hash.make_timed();
         call.out.array(count);
         for name in names.rest() {
             let outcome = set_deadline(hash, name, deadline, condition, now_ms);
             changed += (outcome == DONE || outcome == DELETED) as u64;
-            deleted += (outcome == DELETED) as usize;
+            if outcome == DELETED {
+                deleted.push(name);
+            }
             call.out.integer(outcome);
         }
         Ok(())
@@ -150,10 +152,19 @@ fn set_deadlines(call: &mut Call<'_, '_>, unit_ms: i64, base_ms: i64) -> Result<
     if known.is_none() {
         reply_each(call, count, NO_SUCH_FIELD);
     }
-    call.keys.fields_expired(deleted);
+    call.keys.fields_expired(deleted.len());
     if changed > 0 {
         // All fields get the same deadline, which either has passed or not.
-        call.keys.notify(Class::HASH, if deleted > 0 { "hdel" } else { "hexpire" }, key);
+        call.keys.notify(Class::HASH, if deleted.is_empty() { "hexpire" } else { "hdel" }, key);
+        if !deleted.is_empty() {
+            let args = [b"HDEL".as_slice(), key].into_iter().chain(deleted.iter().copied());
+            call.keys.propagate_many(2 + deleted.len(), args);
+        } else if call.keys.is_logged() && (unit_ms, base_ms) != (1, 0) {
+            let mut text = itoa::Buffer::new();
+            let args = [b"HPEXPIREAT".as_slice(), key, text.format(deadline).as_bytes()];
+            let request = call.args.request();
+            call.keys.propagate_many(request.len(), args.into_iter().chain(request.iter().skip(3)));
+        }
         notify_if_gone(call.keys, key);
     }
     call.keys.changed(changed);

@@ -52,6 +52,8 @@ fn hgetdel(call: &mut Call<'_, '_>) -> Result<(), Error> {
             if deleted > 0 {
                 call.keys.notify(Class::HASH, "hdel", key);
                 notify_if_gone(call.keys, key);
+                let args = [b"HDEL".as_slice(), key].into_iter().chain(names.rest());
+                call.keys.propagate_many(2 + count, args);
             }
             call.keys.changed(deleted);
         }
@@ -94,12 +96,25 @@ enum Change {
     Expire(i64),
 }
 
+/// States how the change that HGETEX has made to the fields that are the rest of its arguments is logged.
+fn propagate(call: &Call<'_, '_>, key: &[u8], change: Change, is_past: bool) {
+    let (names, mut count, mut text) = (call.args, itoa::Buffer::new(), itoa::Buffer::new());
+    let count = count.format(names.left()).as_bytes();
+    let head: &[&[u8]] = match change {
+        Change::Nothing => return,
+        Change::Expire(_) if is_past => &[b"HDEL", key],
+        Change::Expire(deadline) => &[b"HPEXPIREAT", key, text.format(deadline).as_bytes(), b"FIELDS", count],
+        Change::Persist => &[b"HPERSIST", key, b"FIELDS", count],
+    };
+    call.keys.propagate_many(head.len() + names.left(), head.iter().copied().chain(names.rest()));
+}
+
 fn hgetex(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let key = call.args.take()?;
     check_type(call.keys, key)?;
     let now_ms = call.keys.now_ms;
     let change = if let Some(option) = TimeOption::skip(&mut call.args) {
-        Change::Expire(option.deadline_ms(call.args.take()?, now_ms, call.entry.spec.name)?)
+        Change::Expire(option.deadline_ms(call.args.take()?, call.keys.clock_ms(), call.entry.spec.name)?)
     } else if call.args.skip_word("PERSIST") {
         Change::Persist
     } else {
@@ -141,6 +156,7 @@ fn hgetex(call: &mut Call<'_, '_>) -> Result<(), Error> {
                 };
                 call.keys.notify(Class::HASH, event, key);
                 notify_if_gone(call.keys, key);
+                propagate(call, key, change, deleted > 0);
             }
             call.keys.changed(changed);
         }

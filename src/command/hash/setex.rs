@@ -110,7 +110,7 @@ fn count(args: &mut Args<'_>, full_name: &str) -> Result<(), Error> {
 fn hsetex(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let key = call.args.take()?;
     let now_ms = call.keys.now_ms;
-    let (condition, expiry) = options(&mut call.args, now_ms, call.entry.spec.name)?;
+    let (condition, expiry) = options(&mut call.args, call.keys.clock_ms(), call.entry.spec.name)?;
     count(&mut call.args, &call.entry.full_name)?;
     check_type(call.keys, key)?;
     let (limits, pairs) = (Limits::of(call.server), pairs(call.args));
@@ -154,6 +154,22 @@ fn hsetex(call: &mut Call<'_, '_>) -> Result<(), Error> {
     }
     notify_if_gone(call.keys, key);
     call.keys.changed((call.args.left() / 2) as u64);
+    if let Expiry::At(deadline) = expiry
+        && call.keys.is_logged()
+    {
+        if deleted > 0 {
+            let names = pairs.map(|(name, _)| name);
+            let args = [b"HDEL".as_slice(), key].into_iter().chain(names);
+            call.keys.propagate_many(2 + call.args.left() / 2, args);
+        } else {
+            let mut text = itoa::Buffer::new();
+            let mut count = itoa::Buffer::new();
+            let args = [b"HSETEX".as_slice(), key, b"PXAT", text.format(deadline).as_bytes(), b"FIELDS"];
+            let count = count.format(call.args.left() / 2).as_bytes();
+            let args = args.into_iter().chain([count]).chain(call.args.rest());
+            call.keys.propagate_many(6 + call.args.left(), args);
+        }
+    }
     call.out.integer(1);
     Ok(())
 }

@@ -3,7 +3,7 @@
 //! Each is first tried as its sibling that does not wait. If there is no list, it becomes an [`Operation`], which
 //! is the same again, done when somebody else has made one.
 
-use super::pop::{COUNT, NUMKEYS, POP_KEY, next_positive, pop_many};
+use super::pop::{self, COUNT, NUMKEYS, POP_KEY, next_positive, pop_many};
 use super::transfer::transfer;
 use super::value::{self, Sizes};
 use super::{ENDS, next_end};
@@ -119,12 +119,21 @@ impl Pop {
             out.bulk(key);
         };
         match self.count {
-            Some(count) => pop_many(view, key, self.end, count, self.sizes, out, begin),
+            Some(count) => {
+                let popped = pop_many(view, key, self.end, count, self.sizes, out, begin)?;
+                if popped.is_some() {
+                    pop::propagate(view, key, self.end, popped);
+                }
+                Ok(popped.is_some())
+            }
             None => {
                 let popped = value::pop(view, key, self.end, self.sizes, |element| {
                     begin(out);
                     value::reply(out, element);
                 })?;
+                if popped.is_some() {
+                    pop::propagate(view, key, self.end, None);
+                }
                 Ok(popped.is_some())
             }
         }
@@ -230,8 +239,11 @@ impl Operation for AwaitedMove {
 
     fn perform(&self, view: &mut View<'_>, out: &mut Reply) -> Result<(), Vec<u8>> {
         let (source, destination) = ((&*self.source[0], self.from), (&*self.destination, self.to));
-        let moved = transfer(view, source, destination, self.sizes, out);
-        moved.map(|_| ()).map_err(|error| error.reply())
+        let moved = transfer(view, source, destination, self.sizes, out).map_err(|error| error.reply())?;
+        if moved {
+            propagate_move(view, source, destination);
+        }
+        Ok(())
     }
 }
 
@@ -246,6 +258,15 @@ fn brpoplpush(call: &mut Call<'_, '_>) -> Result<(), Error> {
     move_or_wait(call, (source, End::Tail), (destination, End::Head))
 }
 
+/// States that the command is logged as its sibling that does not wait.
+fn propagate_move(view: &View<'_>, (source, from): (&[u8], End), (destination, to): (&[u8], End)) {
+    let word = |end| if end == End::Head { b"LEFT".as_slice() } else { b"RIGHT" };
+    match (from, to) {
+        (End::Tail, End::Head) => view.propagate(&[b"RPOPLPUSH", source, destination]),
+        _ => view.propagate(&[b"LMOVE", source, destination, word(from), word(to)]),
+    }
+}
+
 fn move_or_wait(
     call: &mut Call<'_, '_>,
     (source, from): (&[u8], End),
@@ -256,6 +277,7 @@ fn move_or_wait(
     if !call.server.waiters.is_promised(call.keys, source)
         && transfer(call.keys, (source, from), (destination, to), sizes, call.out)?
     {
+        propagate_move(call.keys, (source, from), (destination, to));
         return Ok(());
     }
     if call.origin.is_inside() {

@@ -55,14 +55,14 @@ fn pop_counted(call: &mut Call<'_, '_>, key: &[u8], end: End, sizes: Sizes) -> R
     }
     let count = crate::types::number::parse_i64(count).and_then(|count| usize::try_from(count).ok());
     let count = count.ok_or(Error::OutOfRangePositive)?;
-    if !pop_many(call.keys, key, end, count, sizes, call.out, |_| ())? {
+    if pop_many(call.keys, key, end, count, sizes, call.out, |_| ())?.is_none() {
         call.out.null_array();
     }
     Ok(())
 }
 
 /// Takes up to `count` elements from an end of the list at `key`, and replies with their array, before which
-/// `begin` may write. `false`, and no reply, if there is no list.
+/// `begin` may write. Returns how many; `None`, and no reply, if there is no list.
 ///
 /// # Errors
 /// [`Error::WrongType`] if the key holds something else.
@@ -74,8 +74,8 @@ pub fn pop_many(
     sizes: Sizes,
     out: &mut Reply,
     begin: impl FnOnce(&mut Reply),
-) -> Result<bool, Error> {
-    let Some(entry) = view.update(key) else { return Ok(false) };
+) -> Result<Option<usize>, Error> {
+    let Some(entry) = view.update(key) else { return Ok(None) };
     let list = value::list(entry)?;
     let len = list.len();
     let count = count.min(len);
@@ -90,7 +90,16 @@ pub fn pop_many(
         value::removed(view, key, left, value::pop_event(end));
         view.changed(count as u64);
     }
-    Ok(true)
+    Ok(Some(count))
+}
+
+/// States that the command is logged as LPOP or RPOP, with a count if that is said.
+pub fn propagate(view: &View<'_>, key: &[u8], end: End, count: Option<usize>) {
+    let name = if end == End::Head { b"LPOP".as_slice() } else { b"RPOP" };
+    match count {
+        Some(count) => view.propagate(&[name, key, itoa::Buffer::new().format(count).as_bytes()]),
+        None => view.propagate(&[name, key]),
+    }
 }
 
 pub const LMPOP: Command = Command {
@@ -143,7 +152,9 @@ fn lmpop(call: &mut Call<'_, '_>) -> Result<(), Error> {
             out.array(2);
             out.bulk(key);
         };
-        if pop_many(call.keys, key, end, count.unwrap_or(1), sizes, call.out, begin)? {
+        let popped = pop_many(call.keys, key, end, count.unwrap_or(1), sizes, call.out, begin)?;
+        if popped.is_some() {
+            propagate(call.keys, key, end, popped);
             return Ok(());
         }
     }

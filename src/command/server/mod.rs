@@ -27,6 +27,7 @@ pub const COMMANDS: &[Command] = &[
     module::MODULE,
     monitor::MONITOR,
     time::ROLE,
+    save::BGREWRITEAOF,
     save::BGSAVE,
     save::LASTSAVE,
     save::SAVE,

@@ -1,8 +1,9 @@
-//! SAVE, BGSAVE, LASTSAVE: snapshots on disk.
+//! SAVE, BGSAVE, LASTSAVE: snapshots on disk. BGREWRITEAOF: a new beginning of the log.
 
 use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::spec::{Acl, Arg, Command, Flags, Group, Scope};
+use crate::state::append_only::Rewriting;
 use crate::state::persistence::{Engine, Refusal};
 
 pub const SAVE: Command = Command {
@@ -31,6 +32,35 @@ pub const BGSAVE: Command = Command {
     handler: Some(bgsave),
     ..SAVE
 };
+
+pub const BGREWRITEAOF: Command = Command {
+    name: "bgrewriteaof",
+    summary: "Rewrites the append-only file in the background, as short as it can be.",
+    complexity: "O(1); another thread does the work.",
+    arity: 1,
+    flags: Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::NO_ASYNC_LOADING),
+    reply: "a line that says whether it has begun or will begin later",
+    handler: Some(bgrewriteaof),
+    ..SAVE
+};
+
+fn bgrewriteaof(call: &mut Call<'_, '_>) -> Result<(), Error> {
+    let log = call.server.append_only.engine().ok_or(Error::line("ERR"))?;
+    // A transaction holds locks that a cut would wait for.
+    match log.rewrite(call.origin.is_inside()) {
+        Rewriting::Started => call.out.simple("Background append only file rewriting started"),
+        Rewriting::Scheduled => call.out.simple("Background append only file rewriting scheduled"),
+        Rewriting::InProgress => {
+            return Err(Error::line("ERR Background append only file rewriting already in progress"));
+        }
+        Rewriting::Failed => {
+            return Err(Error::line(
+                "ERR Can't execute an AOF background rewriting. Please check the server logs for more information.",
+            ));
+        }
+    }
+    Ok(())
+}
 
 pub const LASTSAVE: Command = Command {
     name: "lastsave",

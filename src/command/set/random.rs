@@ -7,7 +7,9 @@ use crate::command::args::Args;
 use crate::command::call::Call;
 use crate::command::errors::Error;
 use crate::command::spec::{Arg, Command, Flags, Group, KeyFlags, KeySpec};
+use crate::keyspace::View;
 use crate::resp::reply::Reply;
+use crate::types::names::Names;
 use crate::types::packed::Item;
 use rand::Rng;
 use rand::seq::SliceRandom;
@@ -35,18 +37,39 @@ fn spop(call: &mut Call<'_, '_>) -> Result<(), Error> {
     if !call.args.is_done() {
         return spop_count(call, key);
     }
+    let is_logged = call.keys.is_logged();
     let Some(entry) = call.keys.update(key) else {
         call.out.null();
         return Ok(());
     };
-    value::pop(entry, &mut rand::rng(), |member| reply_member(call.out, member))?;
+    let mut popped = Names::default();
+    value::pop(entry, &mut rand::rng(), |member| {
+        reply_member(call.out, member);
+        if is_logged {
+            member.with(|member| popped.push(member));
+        }
+    })?;
     let is_empty = SetRef::of(entry)?.is_empty();
     if is_empty {
         remove_key(call.keys, key);
     }
     tell_removed(call.keys, key, is_empty, "spop");
     call.keys.changed(1);
+    propagate(call.keys, key, &popped);
     Ok(())
+}
+
+/// Members in one command of the log at most (Redis's figure).
+const MEMBERS_PER_COMMAND: usize = 1024;
+
+/// States that the command is logged as the removal of these members.
+fn propagate(keys: &View<'_>, key: &[u8], members: &Names) {
+    let mut members = members.iter();
+    while keys.is_logged() && members.len() > 0 {
+        let count = members.len().min(MEMBERS_PER_COMMAND);
+        let args = [b"SREM".as_slice(), key].into_iter().chain(members.by_ref().take(count));
+        keys.propagate_many(2 + count, args);
+    }
 }
 
 fn spop_count(call: &mut Call<'_, '_>, key: &[u8]) -> Result<(), Error> {
@@ -55,6 +78,7 @@ fn spop_count(call: &mut Call<'_, '_>, key: &[u8]) -> Result<(), Error> {
     }
     let count = call.args.next_i64().ok().and_then(|count| usize::try_from(count).ok());
     let count = count.ok_or(Error::OutOfRangePositive)?;
+    let is_logged = call.keys.is_logged();
     let Some(entry) = call.keys.update(key) else {
         call.out.set(0);
         return Ok(());
@@ -63,15 +87,25 @@ fn spop_count(call: &mut Call<'_, '_>, key: &[u8]) -> Result<(), Error> {
     let popped = count.min(set.len());
     call.out.set(popped);
     let all = popped == set.len();
+    let mut names = Names::default();
     if all {
         set.each(|member| reply_member(call.out, member));
         remove_key(call.keys, key);
     } else if popped > 0 {
         let limits = Limits::of(&call.server.config);
-        value::pop_many(entry, popped, limits, &mut rand::rng(), |member| reply_member(call.out, member))?;
+        value::pop_many(entry, popped, limits, &mut rand::rng(), |member| {
+            reply_member(call.out, member);
+            if is_logged {
+                member.with(|member| names.push(member));
+            }
+        })?;
     }
     if popped > 0 {
         tell_removed(call.keys, key, all, "spop");
+        if all {
+            call.keys.propagate(&[b"DEL", key]);
+        }
+        propagate(call.keys, key, &names);
     }
     call.keys.changed(popped as u64);
     Ok(())

@@ -3,7 +3,7 @@
 //! Each is first tried as its sibling that does not wait. If there is no sorted set, it becomes an [`Operation`],
 //! which is the same again, done when somebody else has made one.
 
-use super::pop::{COUNT, End, NUMKEYS, POPPED, Shape, next_end, next_positive, pop};
+use super::pop::{COUNT, End, NUMKEYS, POPPED, Shape, next_end, next_positive, pop, propagate};
 use super::value::Limits;
 use crate::command::blocking::{self, Deadline};
 use crate::command::call::Call;
@@ -78,7 +78,11 @@ struct Pop {
 impl Pop {
     /// Takes from the sorted set at `key` and replies. `false`, and no reply, if there is none.
     fn from(self, view: &mut View<'_>, key: &[u8], out: &mut Reply) -> Result<bool, Error> {
-        pop(view, out, key, self.end, self.count, self.shape, self.limits)
+        let popped = pop(view, out, key, self.end, self.count, self.shape, self.limits)?;
+        if popped.is_some() {
+            propagate(view, key, self.end, popped.filter(|_| self.shape == Shape::KeyAndPairs));
+        }
+        Ok(popped.is_some())
     }
 }
 

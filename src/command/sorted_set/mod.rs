@@ -14,7 +14,7 @@ pub(in crate::command) mod range;
 mod read;
 mod remove;
 mod source;
-pub(in crate::command) mod value;
+pub(crate) mod value;
 mod walk;
 
 use super::spec::{Arg, Command, KeyFlags, KeySpec};

@@ -71,14 +71,14 @@ fn pop_end(call: &mut Call<'_, '_>, end: End) -> Result<(), Error> {
         }
     }
     let limits = Limits::of(call);
-    if !pop(call.keys, call.out, key, end, count, shape, limits)? {
+    if pop(call.keys, call.out, key, end, count, shape, limits)?.is_none() {
         call.out.array(0);
     }
     Ok(())
 }
 
 /// Takes up to `count` members off one end of the sorted set at `key` and replies with them; the key goes with
-/// its last member. `false` if there is no such key: nothing was replied then.
+/// its last member. Returns how many; `None` if there is no such key: nothing was replied then.
 pub fn pop(
     view: &mut View<'_>,
     out: &mut Reply,
@@ -87,8 +87,8 @@ pub fn pop(
     count: usize,
     shape: Shape,
     limits: Limits,
-) -> Result<bool, Error> {
-    let Some(entry) = view.update(key) else { return Ok(false) };
+) -> Result<Option<usize>, Error> {
+    let Some(entry) = view.update(key) else { return Ok(None) };
     let mut set = SortedSetMut::of(entry, limits)?;
     let len = set.read().len();
     let popped = count.min(len);
@@ -128,7 +128,16 @@ pub fn pop(
         tell_removed(view, key, popped == len, event);
     }
     view.changed(popped as u64);
-    Ok(true)
+    Ok(Some(popped))
+}
+
+/// States that the command is logged as ZPOPMIN or ZPOPMAX, with a count if that is said.
+pub fn propagate(view: &View<'_>, key: &[u8], end: End, count: Option<usize>) {
+    let name = if end == End::Min { b"ZPOPMIN".as_slice() } else { b"ZPOPMAX" };
+    match count {
+        Some(count) => view.propagate(&[name, key, itoa::Buffer::new().format(count).as_bytes()]),
+        None => view.propagate(&[name, key]),
+    }
 }
 
 pub const ZMPOP: Command = Command {
@@ -193,7 +202,9 @@ fn zmpop(call: &mut Call<'_, '_>) -> Result<(), Error> {
     }
     let (count, limits) = (count.unwrap_or(1), Limits::of(call));
     for key in keys {
-        if pop(call.keys, call.out, key, end, count, Shape::KeyAndPairs, limits)? {
+        let popped = pop(call.keys, call.out, key, end, count, Shape::KeyAndPairs, limits)?;
+        if popped.is_some() {
+            propagate(call.keys, key, end, popped);
             return Ok(());
         }
     }

@@ -98,7 +98,8 @@ fn xadd(call: &mut Call<'_, '_>) -> Result<(), Error> {
     if numbering == Numbering::Given(Id::MIN) {
         return Err(ZERO_ID);
     }
-    let (limits, now_ms) = (block_limits(call.server), call.keys.now_ms);
+    let (limits, now_ms) = (block_limits(call.server), call.keys.clock_ms());
+    let first = call.args.position();
     let added = match call.keys.update(key) {
         Some(entry) => append(stream_mut(entry)?, numbering, call.args, limits, now_ms, options.trimming),
         None if options.must_exist => {
@@ -112,7 +113,7 @@ fn xadd(call: &mut Call<'_, '_>) -> Result<(), Error> {
             added
         }
     };
-    let (id, trimmed) = added.map_err(|error| match error {
+    let (id, trimmed, outcome) = added.map_err(|error| match error {
         AppendError::Exhausted => EXHAUSTED,
         AppendError::NotAbove => NOT_ABOVE,
         AppendError::TooLarge => TOO_LARGE,
@@ -123,10 +124,21 @@ fn xadd(call: &mut Call<'_, '_>) -> Result<(), Error> {
         call.keys.event(Class::STREAM, "xtrim", key);
     }
     call.keys.changed(1);
+    if call.keys.is_logged() {
+        // With its real ID, and trimmed to just where it was trimmed now.
+        let (head, id) = ([b"XADD".as_slice(), key], id.text());
+        let trimming: Vec<Vec<u8>> = outcome.iter().flat_map(Trimming::options).collect();
+        let pairs = (first..call.args.count()).map(|at| call.args.get(at));
+        let count = head.len() + trimming.len() + 1 + pairs.len();
+        let trimming = trimming.iter().map(Vec::as_slice);
+        let args = head.into_iter().chain(trimming).chain([&*id]).chain(pairs);
+        call.keys.propagate_many(count, args);
+    }
     Ok(())
 }
 
-/// Appends what is left of the arguments, and trims. Returns also how many entries were trimmed.
+/// Appends what is left of the arguments, and trims. Returns also how many entries were trimmed, and what that
+/// came to.
 #[inline]
 fn append(
     stream: &mut Stream,
@@ -135,12 +147,12 @@ fn append(
     limits: BlockLimits,
     now_ms: i64,
     trimming: Option<Trimming>,
-) -> Result<(Id, u64), AppendError> {
+) -> Result<(Id, u64, Option<Trimming>), AppendError> {
     let request = args.request();
     let pairs = (args.position()..args.count()).map(|index| request.get(index));
     let id = stream.entries.append(numbering, pairs, limits, now_ms)?;
     let trimmed = trimming.map_or(0, |trimming| stream.trim(&trimming.trim, trimming.references));
-    Ok((id, trimmed))
+    Ok((id, trimmed, trimming.map(|trimming| trimming.outcome(stream))))
 }
 
 pub const XSETID: Command = Command {

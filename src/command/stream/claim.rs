@@ -1,7 +1,8 @@
 //! Taking over what is pending for another consumer: XCLAIM and XAUTOCLAIM.
 
+use super::log::{propagate_claim, propagate_consumer, propagate_position};
 use super::{
-    RW_DELETE, UPDATES, WRITE_FAST, find_mut, id, no_key_or_group, range_start, reply_entry, reply_id,
+    RW_DELETE, UPDATES, WRITE_FAST, find, find_mut, id, no_key_or_group, range_start, reply_entry, reply_id,
 };
 use crate::command::args::Args;
 use crate::command::call::Call;
@@ -93,23 +94,25 @@ impl Claim {
 }
 
 fn xclaim(call: &mut Call<'_, '_>) -> Result<(), Error> {
-    let (key, name, consumer) = (call.args.take()?, call.args.take()?, call.args.take()?);
-    let now_ms = call.keys.now_ms;
+    let (key, name, consumer_name) = (call.args.take()?, call.args.take()?, call.args.take()?);
+    let now_ms = call.keys.clock_ms();
     call.keys.probe(key);
     let (entries, group) = find_group(find_mut(call.keys, key)?, key, name)?;
     let (claim, ids) = Claim::parse(&mut call.args, now_ms)?;
     let moves_on = claim.last_id > group.last_id;
     group.last_id = group.last_id.max(claim.last_id);
-    let (consumer, is_new) = group.find_or_create_consumer(consumer, now_ms);
+    let (consumer, is_new) = group.find_or_create_consumer(consumer_name, now_ms);
     group.consumer_mut(consumer).seen_ms = now_ms;
     // A time that makes no sense, because it is in the future or before all times, is now.
     let delivered_ms = claim.delivered_ms.filter(|time| (0..=now_ms).contains(time)).unwrap_or(now_ms);
     let mut changes = 0;
-    let mut claimed = 0;
+    let (mut claimed, mut gone) = (Vec::new(), Vec::new());
     let place = call.out.deferred();
     for id in ids {
         let Some(entry) = entries.get(id) else {
-            changes += group.acknowledge(id) as u64;
+            if group.acknowledge(id) {
+                gone.push(id);
+            }
             continue;
         };
         let before = match group.pending().get(&id) {
@@ -126,10 +129,10 @@ fn xclaim(call: &mut Call<'_, '_>) -> Result<(), Error> {
         let deliveries = claim.deliveries.unwrap_or_else(|| next_count(before, claim.just_id));
         take_over(group, id, Pending { consumer, delivered_ms, deliveries }, now_ms);
         reply_claimed(call.out, entry, claim.just_id);
-        claimed += 1;
+        claimed.push(id);
     }
-    call.out.finish_array(place, claimed);
-    changes += claimed as u64;
+    call.out.finish_array(place, claimed.len());
+    changes += (claimed.len() + gone.len()) as u64;
     if changes == 0 {
         changes = moves_on.into();
     }
@@ -137,7 +140,43 @@ fn xclaim(call: &mut Call<'_, '_>) -> Result<(), Error> {
         call.keys.event(Class::STREAM, "xgroup-createconsumer", key);
     }
     call.keys.changed(changes + is_new as u64);
-    Ok(())
+    let changes = Changes { is_new, claimed: &claimed, gone: &gone, moves_on };
+    changes.propagate(call, key, name, consumer_name)
+}
+
+/// What a command has changed in a group.
+struct Changes<'a> {
+    is_new: bool,
+    claimed: &'a [Id],
+    gone: &'a [Id],
+    moves_on: bool,
+}
+
+impl Changes<'_> {
+    /// States how they are logged.
+    fn propagate(self, call: &Call<'_, '_>, key: &[u8], name: &[u8], consumer: &[u8]) -> Result<(), Error> {
+        let keys = &*call.keys;
+        if !keys.is_logged() {
+            return Ok(());
+        }
+        keys.propagate_no_more();
+        if self.is_new && self.claimed.is_empty() {
+            propagate_consumer(keys, key, name, consumer);
+        }
+        let Some(group) = find(keys, key)?.and_then(|stream| stream.groups.get(name)) else { return Ok(()) };
+        for id in self.gone {
+            keys.propagate(&[b"XACK", key, name, &id.text()]);
+        }
+        for id in self.claimed {
+            if let Some(pending) = group.pending().get(id) {
+                propagate_claim(keys, key, (name, group), consumer, *id, pending);
+            }
+        }
+        if self.moves_on {
+            propagate_position(keys, key, (name, group));
+        }
+        Ok(())
+    }
 }
 
 /// The stream's entries and the group that is asked for.
@@ -198,7 +237,7 @@ const MAX_COUNT: i64 = i64::MAX / 16;
 const ADDRESSABLE_COUNT: i64 = 1 << 43;
 
 fn xautoclaim(call: &mut Call<'_, '_>) -> Result<(), Error> {
-    let (key, name, consumer) = (call.args.take()?, call.args.take()?, call.args.take()?);
+    let (key, name, consumer_name) = (call.args.take()?, call.args.take()?, call.args.take()?);
     let idle = integer(&mut call.args, "ERR Invalid min-idle-time argument for XAUTOCLAIM")?;
     let min_idle_ms = idle.max(0);
     let start = range_start(call.args.take()?)?;
@@ -215,7 +254,7 @@ fn xautoclaim(call: &mut Call<'_, '_>) -> Result<(), Error> {
             return Err(Error::Syntax);
         }
     }
-    let now_ms = call.keys.now_ms;
+    let now_ms = call.keys.clock_ms();
     call.keys.probe(key);
     let (entries, group) = find_group(find_mut(call.keys, key)?, key, name)?;
     if count > ADDRESSABLE_COUNT {
@@ -223,7 +262,7 @@ fn xautoclaim(call: &mut Call<'_, '_>) -> Result<(), Error> {
             "ERR Insufficient memory, failed allocating transient memory, COUNT too high.",
         ));
     }
-    let (consumer, is_new) = group.find_or_create_consumer(consumer, now_ms);
+    let (consumer, is_new) = group.find_or_create_consumer(consumer_name, now_ms);
     group.consumer_mut(consumer).seen_ms = now_ms;
     let sweep = Sweep { consumer, min_idle_ms, just_id, now_ms, count };
     let Swept { claimed, gone, next } = sweep.run(entries, group, start);
@@ -239,7 +278,8 @@ fn xautoclaim(call: &mut Call<'_, '_>) -> Result<(), Error> {
         call.keys.event(Class::STREAM, "xgroup-createconsumer", key);
     }
     call.keys.changed((claimed.len() + gone.len()) as u64 + is_new as u64);
-    Ok(())
+    let changes = Changes { is_new, claimed: &claimed, gone: &gone, moves_on: false };
+    changes.propagate(call, key, name, consumer_name)
 }
 
 /// A walk over pending entries that takes over those that are idle.

@@ -231,7 +231,7 @@ fn find_group<'v>(call: &'v mut Call<'_, '_>, key: &[u8], name: &[u8]) -> Result
 
 fn create_consumer(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let (key, name, consumer) = (call.args.take()?, call.args.take()?, call.args.take()?);
-    let now_ms = call.keys.now_ms;
+    let now_ms = call.keys.clock_ms();
     let (_, is_new) = find_group(call, key, name)?.find_or_create_consumer(consumer, now_ms);
     if is_new {
         call.keys.event(Class::STREAM, "xgroup-createconsumer", key);

@@ -8,6 +8,7 @@ mod claim;
 mod delete;
 mod group;
 mod info;
+mod log;
 mod pending;
 mod range;
 mod read;

@@ -4,6 +4,7 @@
 //! is found and written by [`serve`]. If there is nothing, a read with BLOCK becomes an [`Operation`], which asks again
 //! when a stream has grown.
 
+use super::log::{propagate_claim, propagate_consumer, propagate_position};
 use super::{
     INVALID_ID, RO_ACCESS, c_string, find, no_group, reply_entries, reply_entry, reply_id, stream, stream_mut,
 };
@@ -134,7 +135,9 @@ fn read(call: &mut Call<'_, '_>, of_group: bool) -> Result<(), Error> {
     }
     match reading.block {
         None => call.out.null_array(),
-        Some(deadline) => blocking::wait(call, deadline, AwaitedRead::new(&reading)),
+        Some(deadline) => {
+            blocking::wait(call, deadline, AwaitedRead::new(&reading));
+        }
     }
     Ok(())
 }
@@ -371,22 +374,27 @@ fn serve_consumer(
     reader: Reader<'_>,
     count: usize,
 ) -> Result<bool, Error> {
-    let now_ms = keys.now_ms;
+    let now_ms = keys.clock_ms();
     let Some(stream) = keys.update(key).map(stream_mut).transpose()? else { return Ok(false) };
     let Some(group) = stream.groups.get_mut(reader.group) else { return Ok(false) };
     let (consumer, is_new) = group.find_or_create_consumer(reader.consumer, now_ms);
     group.consumer_mut(consumer).seen_ms = now_ms;
     let last_id = group.last_id;
+    // What is logged: these are pending now, for the last time delivered as their group knows.
+    let mut delivered = Vec::new();
     let is_served = match after {
         After::Above(id) => {
             begin_stream(out, key);
-            serve_history(out, stream, reader.group, consumer, id, count, now_ms);
+            delivered = serve_history(out, stream, reader.group, consumer, id, count, now_ms);
             true
         }
         After::New if stream.entries.top_id().is_some_and(|top| top > last_id) => {
             begin_stream(out, key);
             let place = out.deferred();
-            let each = |entry: StreamEntry<'_>| reply_entry(out, entry);
+            let each = |entry: StreamEntry<'_>| {
+                reply_entry(out, entry);
+                delivered.push(entry.id);
+            };
             let served = stream.deliver(reader.group, consumer, count, reader.no_ack, now_ms, each);
             out.finish_array(place, served);
             true
@@ -397,11 +405,42 @@ fn serve_consumer(
         keys.event(Class::STREAM, "xgroup-createconsumer", key);
     }
     keys.changed(is_new as u64 + is_served as u64);
+    if keys.is_logged() {
+        keys.propagate_no_more();
+        // To become the owner of an entry makes a consumer.
+        let is_owner = !delivered.is_empty() && (!reader.no_ack || after != After::New);
+        if is_new && !is_owner {
+            propagate_consumer(keys, key, reader.group, reader.consumer);
+        }
+        if let Some(stream) = find(keys, key)? {
+            propagate_deliveries(keys, key, stream, reader, after, &delivered);
+        }
+    }
     Ok(is_served)
 }
 
+/// States how the delivery of these entries is logged.
+fn propagate_deliveries(
+    keys: &View<'_>,
+    key: &[u8],
+    stream: &Stream,
+    reader: Reader<'_>,
+    after: After,
+    delivered: &[Id],
+) {
+    let Some(group) = stream.groups.get(reader.group) else { return };
+    for id in delivered {
+        if let Some(pending) = group.pending().get(id).filter(|_| !reader.no_ack || after != After::New) {
+            propagate_claim(keys, key, (reader.group, group), reader.consumer, *id, pending);
+        }
+    }
+    if after == After::New && !delivered.is_empty() {
+        propagate_position(keys, key, (reader.group, group));
+    }
+}
+
 /// Writes what is pending for a consumer above an ID, and counts it as delivered once more. An entry that is
-/// gone has no fields.
+/// gone has no fields. Returns those that were delivered.
 fn serve_history(
     out: &mut Reply,
     stream: &mut Stream,
@@ -410,9 +449,13 @@ fn serve_history(
     above: Id,
     count: usize,
     now_ms: i64,
-) {
+) -> Vec<Id> {
     let Stream { entries, groups } = stream;
-    let Some(group) = groups.get_mut(group) else { return out.array(0) };
+    let mut delivered = Vec::new();
+    let Some(group) = groups.get_mut(group) else {
+        out.array(0);
+        return delivered;
+    };
     let pending = |consumer: &Consumer| -> Vec<Id> {
         above
             .next()
@@ -425,6 +468,7 @@ fn serve_history(
             Some(entry) => {
                 reply_entry(out, entry);
                 group.redeliver(id, now_ms);
+                delivered.push(id);
             }
             None => {
                 out.array(2);
@@ -433,4 +477,5 @@ fn serve_history(
             }
         }
     }
+    delivered
 }

@@ -7,7 +7,7 @@ use crate::command::errors::Error;
 use crate::command::spec::{Arg, Command, Flags, Group};
 use crate::state::Server;
 use crate::types::events::Class;
-use crate::types::stream::{Keep, References, Trim};
+use crate::types::stream::{Id, Keep, References, Stream, Trim};
 
 const TWO_STRATEGIES: Error =
     Error::line("ERR syntax error, MAXLEN and MINID options at the same time are not compatible");
@@ -137,6 +137,35 @@ impl TrimOptions {
     }
 }
 
+impl Trimming {
+    /// What it has come to: `stream` was trimmed, and is to be trimmed to just there again.
+    pub fn outcome(&self, stream: &Stream) -> Trimming {
+        let keep = match self.trim.keep {
+            keep if !self.trim.approximate => keep,
+            Keep::Length(_) => Keep::Length(stream.entries.marks().length),
+            Keep::From(from) => {
+                let first = stream.entries.range(Id::MIN..=Id::MAX).next();
+                Keep::From(first.map_or(from, |entry| entry.id))
+            }
+        };
+        Trimming { trim: Trim { keep, approximate: false, limit: 0 }, references: self.references }
+    }
+
+    /// As options.
+    pub fn options(&self) -> impl Iterator<Item = Vec<u8>> {
+        let (strategy, threshold) = match self.trim.keep {
+            Keep::Length(length) => ("MAXLEN", length.to_string().into_bytes()),
+            Keep::From(from) => ("MINID", from.text().to_vec()),
+        };
+        let references = match self.references {
+            References::Keep => None,
+            References::Delete => Some("DELREF"),
+            References::Acknowledged => Some("ACKED"),
+        };
+        [strategy.into(), b"=".to_vec(), threshold].into_iter().chain(references.map(Vec::from))
+    }
+}
+
 fn xtrim(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let key = call.args.take()?;
     let mut options = TrimOptions::default();
@@ -146,14 +175,20 @@ fn xtrim(call: &mut Call<'_, '_>) -> Result<(), Error> {
         }
     }
     let trimming = options.finish(call.server, true)?;
-    let removed = match (find_mut(call.keys, key)?, trimming) {
-        (Some(stream), Some(trimming)) => stream.trim(&trimming.trim, trimming.references),
-        _ => 0,
-    };
+    let (mut removed, mut outcome) = (0, None);
+    if let (Some(stream), Some(trimming)) = (find_mut(call.keys, key)?, trimming) {
+        removed = stream.trim(&trimming.trim, trimming.references);
+        outcome = trimming.trim.approximate.then(|| trimming.outcome(stream));
+    }
     if removed > 0 {
         call.keys.notify(Class::STREAM, "xtrim", key);
     }
     call.keys.changed(removed);
+    if let Some(outcome) = outcome.filter(|_| removed > 0 && call.keys.is_logged()) {
+        let options: Vec<Vec<u8>> = outcome.options().collect();
+        let args = [b"XTRIM".as_slice(), key].into_iter();
+        call.keys.propagate_many(2 + options.len(), args.chain(options.iter().map(Vec::as_slice)));
+    }
     call.out.integer(removed as i64);
     Ok(())
 }

@@ -136,6 +136,8 @@ fn incrbyfloat(call: &mut Call<'_, '_>) -> Result<(), Error> {
     call.keys.set(key, Value::Bytes(&text), Deadline::Keep);
     call.keys.notify(Class::STRING, "incrbyfloat", key);
     call.keys.changed(1);
+    // Others may add floating point numbers otherwise.
+    call.keys.propagate(&[b"SET", key, &text, b"KEEPTTL"]);
     call.out.bulk(&text);
     Ok(())
 }

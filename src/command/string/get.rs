@@ -50,6 +50,7 @@ fn getdel(call: &mut Call<'_, '_>) -> Result<(), Error> {
         free_entry(entry);
         call.keys.notify(Class::GENERIC, "del", key);
         call.keys.changed(1);
+        call.keys.propagate(&[b"DEL", key]);
     }
     Ok(())
 }
@@ -90,14 +91,14 @@ fn getex(call: &mut Call<'_, '_>) -> Result<(), Error> {
             return Err(Error::Syntax);
         }
     }
-    let now_ms = call.keys.now_ms;
+    let (now_ms, clock_ms) = (call.keys.now_ms, call.keys.clock_ms());
     let Some(entry) = call.keys.get(key) else {
         call.out.null();
         return Ok(());
     };
     let value = string(entry)?;
     let had_deadline = entry.deadline().is_some();
-    let deadline = time.map(|time| time.deadline_ms(now_ms, call.entry.spec.name)).transpose()?;
+    let deadline = time.map(|time| time.deadline_ms(clock_ms, call.entry.spec.name)).transpose()?;
     reply_string(call.out, value);
     match (deadline, time) {
         (Some(deadline), Some(Time { form: TimeForm::ExAt | TimeForm::PxAt, .. })) if deadline <= now_ms => {
@@ -106,16 +107,19 @@ fn getex(call: &mut Call<'_, '_>) -> Result<(), Error> {
             }
             call.keys.notify(Class::GENERIC, "del", key);
             call.keys.changed(1);
+            call.keys.propagate(&[call.keys.removal(), key]);
         }
-        (Some(_), _) => {
+        (Some(at), _) => {
             call.keys.set_deadline(key, deadline);
             call.keys.notify(Class::GENERIC, "expire", key);
             call.keys.changed(1);
+            call.keys.propagate(&[b"PEXPIREAT", key, itoa::Buffer::new().format(at).as_bytes()]);
         }
         (None, _) if persist && had_deadline => {
             call.keys.set_deadline(key, None);
             call.keys.notify(Class::GENERIC, "persist", key);
             call.keys.changed(1);
+            call.keys.propagate(&[b"PERSIST", key]);
         }
         (None, _) => {}
     }

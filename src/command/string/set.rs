@@ -155,6 +155,34 @@ fn store(call: &mut Call<'_, '_>, key: &[u8], value: Value<'_>, deadline: Deadli
     call.keys.changed(1);
 }
 
+/// States how a SET with options is logged: with a point in time, and without what only the reply depends on.
+#[cold]
+fn propagate(call: &Call<'_, '_>, options: SetOptions<'_>, deadline: Deadline) {
+    let request = call.args.request();
+    match (deadline, options.time, options.condition) {
+        (Deadline::At(_), Some(Time { form: TimeForm::PxAt, .. }), Condition::None) => {}
+        (Deadline::At(deadline), ..) => propagate_until(call, request.get(1), request.get(2), deadline),
+        (_, _, Condition::Equals(_)) => {
+            let keep: &[&[u8]] = if options.keep_ttl { &[b"KEEPTTL"] } else { &[] };
+            let args = [b"SET".as_slice(), request.get(1), request.get(2)];
+            call.keys.propagate_many(3 + keep.len(), args.into_iter().chain(keep.iter().copied()));
+        }
+        _ if options.get => {
+            let args = request.iter().enumerate();
+            let kept = args.filter(|(at, arg)| *at < 3 || !arg.eq_ignore_ascii_case(b"GET"));
+            let kept: Vec<&[u8]> = kept.map(|(_, arg)| arg).collect();
+            call.keys.propagate(&kept);
+        }
+        _ => {}
+    }
+}
+
+/// States that the command is logged as SET with a deadline.
+fn propagate_until(call: &Call<'_, '_>, key: &[u8], value: &[u8], deadline: i64) {
+    let mut text = itoa::Buffer::new();
+    call.keys.propagate(&[b"SET", key, value, b"PXAT", text.format(deadline).as_bytes()]);
+}
+
 fn set(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let key = call.args.take()?;
     let value = next_value(&mut call.args)?;
@@ -165,7 +193,7 @@ fn set(call: &mut Call<'_, '_>) -> Result<(), Error> {
     }
     let options = SetOptions::parse(&mut call.args)?;
     let deadline = match options.time {
-        Some(time) => Deadline::At(time.deadline_ms(call.keys.now_ms, call.entry.spec.name)?),
+        Some(time) => Deadline::At(time.deadline_ms(call.keys.clock_ms(), call.entry.spec.name)?),
         None if options.keep_ttl => Deadline::Keep,
         None => Deadline::Clear,
     };
@@ -175,6 +203,9 @@ fn set(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let holds = options.condition.holds(call.keys, key)?;
     if holds {
         store(call, key, value, deadline);
+        if call.keys.is_logged() {
+            propagate(call, options, deadline);
+        }
     }
     match (options.get, holds) {
         (true, _) => {}
@@ -254,9 +285,10 @@ fn psetex(call: &mut Call<'_, '_>) -> Result<(), Error> {
 fn set_for(call: &mut Call<'_, '_>, form: TimeForm) -> Result<(), Error> {
     let key = call.args.take()?;
     let time = Time { form, text: call.args.take()? };
-    let deadline = time.deadline_ms(call.keys.now_ms, call.entry.spec.name)?;
+    let deadline = time.deadline_ms(call.keys.clock_ms(), call.entry.spec.name)?;
     let value = next_value(&mut call.args)?;
     store(call, key, value, Deadline::At(deadline));
+    propagate_until(call, key, call.args.request().get(3), deadline);
     call.out.ok();
     Ok(())
 }
@@ -282,5 +314,6 @@ fn getset(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let value = next_value(&mut call.args)?;
     reply_value(call.out, call.keys.get(key))?;
     store(call, key, value, Deadline::Clear);
+    call.keys.propagate(&[b"SET", key, call.args.request().get(2)]);
     Ok(())
 }

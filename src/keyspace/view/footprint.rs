@@ -58,6 +58,15 @@ impl Footprint {
         self.used = Some(self.used.map_or(mode, |other| other.max(mode)));
     }
 
+    /// The same shards, all of them to be locked exclusively.
+    pub fn exclusively(mut self) -> Footprint {
+        let shards = self.shards.iter().map(|shard| shard.place());
+        self.shards = shards.map(|(db, shard)| Wanted::new(db as usize, shard, Mode::Exclusive)).collect();
+        self.databases.iter_mut().for_each(|(_, mode)| *mode = Mode::Exclusive);
+        self.used = self.used.map(|_| Mode::Exclusive);
+        self
+    }
+
     /// States that the commands may touch more than this, so that it takes a view that may grow.
     pub fn open(&mut self) {
         self.is_open = true;

@@ -8,6 +8,7 @@
 use super::{Guard, Held, Mode, View, exclusive};
 use crate::keyspace::effects::{Actor, Change, Expiring, Interest, Listed, MassChange, Party, Place};
 use crate::keyspace::hash::KeyHash;
+use crate::keyspace::log::Unit;
 use crate::keyspace::shard::{Read, is_expired};
 use crate::keyspace::{Entry, Keyspace};
 use crate::types::events::Class;
@@ -27,8 +28,16 @@ const TOUCH: u64 = 1 << u8::BITS;
 /// Where the number of the client begins.
 const ACTOR_SHIFT: u32 = u8::BITS + 1;
 
+thread_local! {
+    /// One that is out of use: whoever needs it at all needs it all the time.
+    static SPARE: Cell<Option<Box<Rare>>> = const { Cell::new(None) };
+}
+
+/// The spare one is kept if it holds no more memory for the log than this, bytes.
+const KEEP_BYTES: usize = 64 * 1024;
+
 #[derive(Default)]
-struct Rare {
+pub(super) struct Rare {
     /// Expired keys that were met, each once.
     stale: HashSet<Place>,
     /// Those of them whose shards are locked exclusively: to be removed in the end.
@@ -36,6 +45,26 @@ struct Rare {
     later: Vec<Later>,
     /// What observers want listed, by party.
     listed: [Vec<Listed>; Party::ALL.len()],
+    /// What is to be logged when the command, or the whole transaction, is done.
+    pub unit: Unit,
+    /// The command has said in which form it is logged.
+    pub is_stated: bool,
+}
+
+impl Rare {
+    /// Keeps the memory for the next view of this thread. All was done that was noted.
+    fn recycle(mut self: Box<Rare>) {
+        let Rare { stale, dead, later, listed, unit, is_stated } = &mut *self;
+        stale.clear();
+        dead.clear();
+        later.clear();
+        listed.iter_mut().for_each(Vec::clear);
+        unit.clear();
+        *is_stated = false;
+        if unit.capacity_bytes() <= KEEP_BYTES {
+            SPARE.set(Some(self));
+        }
+    }
 }
 
 /// What has to wait until the locks are gone.
@@ -65,12 +94,20 @@ impl News {
         self.scene & TOUCH != 0
     }
 
+    /// Whether something rare was noted.
+    pub(super) fn has_rare(&self) -> bool {
+        let rare = self.rare.take();
+        let has_rare = rare.is_some();
+        self.rare.set(rare);
+        has_rare
+    }
+
     fn by(&self) -> Actor {
         self.scene >> ACTOR_SHIFT
     }
 
-    fn with_rare<R>(&self, f: impl FnOnce(&mut Rare) -> R) -> R {
-        let mut rare = self.rare.take().unwrap_or_default();
+    pub(super) fn with_rare<R>(&self, f: impl FnOnce(&mut Rare) -> R) -> R {
+        let mut rare = self.rare.take().or_else(|| SPARE.take()).unwrap_or_default();
         let result = f(&mut rare);
         self.rare.set(Some(rare));
         result
@@ -108,7 +145,13 @@ impl News {
     }
 
     /// Tells what has expired.
-    pub(super) fn expired(&self, keyspace: &Keyspace, db: usize, key: &[u8], what: Expiring) {
+    pub(super) fn expired(&self, keyspace: &Keyspace, db: usize, key: &[u8], what: Expiring<'_>) {
+        if self.interest().is_logged() {
+            let removal = keyspace.effects.log().removal();
+            let push =
+                |rare: &mut Rare| what.write(removal, key, |count, args| rare.unit.push(db, count, args));
+            self.with_rare(push);
+        }
         if self.interest().is_none() {
             return;
         }
@@ -297,12 +340,15 @@ impl View<'_> {
     pub(super) fn unlock(&mut self) {
         match self.news.rare.take() {
             None => self.held = Held::Nothing,
-            Some(rare) => self.unlock_and_settle(*rare),
+            Some(rare) => self.unlock_and_settle(rare),
         }
     }
 
     #[cold]
-    fn unlock_and_settle(&mut self, rare: Rare) {
+    fn unlock_and_settle(&mut self, rare: Box<Rare>) {
+        if !rare.unit.is_empty() {
+            self.keyspace.effects.log().append_unit(&rare.unit);
+        }
         let mut dead = Vec::new();
         for Place { db, key } in &rare.dead {
             let hash = self.keyspace.hash(key);
@@ -335,6 +381,7 @@ impl View<'_> {
                 observer.settled(listed);
             }
         }
+        rare.recycle();
     }
 }
 

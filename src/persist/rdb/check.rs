@@ -45,6 +45,11 @@ pub fn run(path: &Path) -> i32 {
 
 /// Checks a file; appends what there is to say to `report`.
 pub fn check(file: impl Read, path: &Path, report: &mut String) -> bool {
+    check_prefix(file, path, report).is_some()
+}
+
+/// As [`check`], for what a file begins with. Returns where that ends, if nothing is wrong with it.
+pub fn check_prefix(file: impl Read, path: &Path, report: &mut String) -> Option<u64> {
     let mut checker = Checker {
         file,
         block: Vec::new(),
@@ -60,6 +65,7 @@ pub fn check(file: impl Read, path: &Path, report: &mut String) -> bool {
     };
     checker.say(0, format_args!("Checking RDB file {}", path.display()));
     let result = checker.run();
+    let end = checker.position();
     let Counts { keys, deadlines, expired } = checker.counts;
     match &result {
         Ok(()) => checker.say(checker.position(), format_args!("\\o/ RDB looks OK! \\o/")),
@@ -81,7 +87,7 @@ pub fn check(file: impl Read, path: &Path, report: &mut String) -> bool {
     checker.line(format_args!("[info] {keys} keys read"));
     checker.line(format_args!("[info] {deadlines} expires"));
     checker.line(format_args!("[info] {expired} already expired"));
-    result.is_ok()
+    result.ok().map(|()| end)
 }
 
 /// What is wrong, and where in the file.

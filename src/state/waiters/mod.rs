@@ -208,7 +208,11 @@ impl Waiters {
             }
             if self.claim(view.keyspace(), &waiter) {
                 view.act_for(waiter.client.id);
-                waiter.end(|out| waiter.operation.perform(view, out));
+                waiter.end(|out| {
+                    let result = waiter.operation.perform(view, out);
+                    view.log_unit();
+                    result
+                });
                 rest.ended.push(waiter);
             }
         }
@@ -292,6 +296,16 @@ impl Waiters {
             });
         }
         claimed
+    }
+
+    /// Ends a wait for something else than keys, which has come. Does nothing if somebody else has ended it.
+    pub fn complete(&self, keyspace: &Keyspace, waiter: &Waiter) {
+        if self.claim(keyspace, waiter) {
+            waiter.end(|out| {
+                waiter.operation.complete(out);
+                Ok(())
+            });
+        }
     }
 
     /// Ends a wait because its connection ends. False if somebody else has ended it, or is about to.

@@ -34,6 +34,11 @@ pub trait Operation: Send + Sync {
     /// The line of an error reply.
     fn perform(&self, view: &mut View<'_>, out: &mut Reply) -> Result<(), Vec<u8>>;
 
+    /// Writes the reply of a wait for something else than keys, which has come.
+    fn complete(&self, out: &mut Reply) {
+        self.give_up(out);
+    }
+
     /// Writes the reply of a wait that was in vain.
     fn give_up(&self, out: &mut Reply) {
         out.null_array();
@@ -167,6 +172,10 @@ impl Waiter {
         *self.outcome.lock() = Some(Outcome { nanos: clock.elapsed().as_nanos() as u64, error });
         self.claim.end();
         wake::deliver_soon(&self.client);
+    }
+
+    pub fn is_waiting(&self) -> bool {
+        self.claim.is_waiting()
     }
 
     /// Whether the wait is over, and the reply on its way.

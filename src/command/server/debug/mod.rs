@@ -72,6 +72,11 @@ fn debug(call: &mut Call<'_, '_>) -> Result<(), Error> {
             tracing::warn!("DEBUG LOG: {}", String::from_utf8_lossy(call.args.take()?));
         }
         (b"reload", _) => return reload(call),
+        (b"aof-flush-sleep", 1) => {
+            let micros = call.args.next_i64()?.max(0) as u64;
+            call.server.switches.log_delay_micros.store(micros, Relaxed);
+        }
+        (b"loadaof", 0) => return load_log(call),
         (b"panic", 0) => panic!("called by DEBUG PANIC"),
         (b"htstats", 1..=2) => return table_statistics(call),
         (b"config-rewrite-force-all", 0) => {
@@ -127,6 +132,19 @@ fn reload(call: &mut Call<'_, '_>) -> Result<(), Error> {
     let engine = call.server.persistence.engine().ok_or(Error::line("ERR"))?;
     if !engine.reload(how) {
         return Err(Error::line("ERR Error trying to load the RDB dump, check server logs."));
+    }
+    call.out.ok();
+    Ok(())
+}
+
+/// Empties the databases, and loads the append-only file again.
+fn load_log(call: &mut Call<'_, '_>) -> Result<(), Error> {
+    if call.origin.is_inside() {
+        return Err(Error::line("ERR DEBUG LOADAOF is not possible inside a transaction or script"));
+    }
+    let log = call.server.append_only.engine().ok_or(Error::line("ERR"))?;
+    if !log.reload() {
+        return Err(Error::line("ERR Error trying to load the AOF files, check server logs."));
     }
     call.out.ok();
     Ok(())
@@ -233,6 +251,8 @@ fn packed_threshold(call: &mut Call<'_, '_>) -> Result<(), Error> {
 }
 
 const HELP: &[&str] = &[
+    "AOF-FLUSH-SLEEP <microseconds>",
+    "    Wait for so long before each write to the append-only file.",
     "CHANGE-REPL-ID",
     "    Give the data set's history a new name.",
     "CONFIG-REWRITE-FORCE-ALL",
@@ -258,6 +278,8 @@ const HELP: &[&str] = &[
     "PROTOCOL <type>",
     "    Reply with a test value of the type: string, integer, double, bignum, null, array, set, map, attrib,",
     "    push, verbatim, true, false.",
+    "LOADAOF",
+    "    Write the append-only file to disk, remove all keys, and load the file.",
     "RELOAD [MERGE] [NOFLUSH] [NOSAVE]",
     "    Save a snapshot, remove all keys, and load the snapshot:",
     "    * MERGE: Keys that are there already are replaced.",

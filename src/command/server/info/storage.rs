@@ -3,6 +3,7 @@
 use super::Text;
 use crate::keyspace::View;
 use crate::state::Server;
+use crate::state::append_only::Status;
 use crate::state::persistence::{Loading, Saving};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -38,22 +39,40 @@ pub fn persistence(text: &mut Text, server: &Server, now_ms: i64) {
         ("rdb_last_cow_size", 0),
         ("rdb_last_load_keys_expired", loading.expired_keys.load(Relaxed) as i64),
         ("rdb_last_load_keys_loaded", loading.keys.load(Relaxed) as i64),
-        ("aof_enabled", 0),
-        ("aof_rewrite_in_progress", 0),
-        ("aof_rewrite_scheduled", 0),
-        ("aof_last_rewrite_time_sec", -1),
-        ("aof_current_rewrite_time_sec", -1),
     ]);
-    text.field("aof_last_bgrewrite_status", "ok");
-    text.fields(&[("aof_rewrites", 0), ("aof_rewrites_consecutive_failures", 0)]);
-    text.field("aof_last_write_status", "ok");
+    log_status(text, server.append_only.engine().map(|log| log.status()));
+    if persistence.is_loading() {
+        load_progress(text, loading, now_ms);
+    }
+}
+
+/// The append-only file. Nothing in tests that start no server.
+fn log_status(text: &mut Text, status: Option<Status>) {
+    let Some(log) = status else { return };
+    let word = |ok| if ok { "ok" } else { "err" };
+    text.fields(&[
+        ("aof_enabled", log.is_on.into()),
+        ("aof_rewrite_in_progress", log.is_rewriting.into()),
+        ("aof_rewrite_scheduled", log.is_scheduled.into()),
+        ("aof_last_rewrite_time_sec", log.last_rewrite_s),
+        ("aof_current_rewrite_time_sec", log.current_rewrite_s),
+    ]);
+    text.field("aof_last_bgrewrite_status", word(log.was_rewrite_ok));
+    text.field("aof_rewrites", log.rewrites);
+    text.field("aof_rewrites_consecutive_failures", log.failures_in_turn);
+    text.field("aof_last_write_status", word(log.was_write_ok));
     text.fields(&[
         ("aof_last_cow_size", 0),
         ("module_fork_in_progress", 0),
         ("module_fork_last_cow_size", 0),
     ]);
-    if persistence.is_loading() {
-        load_progress(text, loading, now_ms);
+    if log.is_on {
+        text.field("aof_current_size", log.current_bytes);
+        text.field("aof_base_size", log.base_bytes);
+        text.field("aof_pending_rewrite", 0);
+        text.field("aof_buffer_length", log.buffer_bytes);
+        text.field("aof_pending_bio_fsync", u8::from(log.is_syncing));
+        text.field("aof_delayed_fsync", log.delayed_syncs);
     }
 }
 
