@@ -2,6 +2,7 @@
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use nuthatch::types::hash::Hash;
+use nuthatch::types::names::Names;
 use nuthatch::types::packed_hash::{self, Layout};
 use nuthatch::types::rows;
 use std::hint::black_box;
@@ -81,7 +82,7 @@ fn large(c: &mut Criterion) {
         group.bench_function("expire all", |b| {
             b.iter_batched(
                 || timed.clone(),
-                |mut hash| hash.remove_due(i64::MAX, usize::MAX),
+                |mut hash| hash.remove_due(i64::MAX, usize::MAX, &mut Names::default()),
                 BatchSize::PerIteration,
             )
         });
