@@ -346,6 +346,15 @@ impl Log {
     /// appended something themselves.
     pub fn set_stuck(&self, is_stuck: bool) {
         self.is_stuck.store(is_stuck, Ordering::Relaxed);
+        if is_stuck {
+            // Those who have appended nothing find out that they need not wait.
+            self.wake_sleepers(u64::MAX);
+        }
+    }
+
+    /// Whether the stream cannot be secured at the moment.
+    pub fn is_stuck(&self) -> bool {
+        self.is_stuck.load(Ordering::Relaxed)
     }
 
     /// Bytes that are not taken yet.

@@ -295,7 +295,9 @@ impl Connection {
     /// Sends replies that wait; ready when there are none left.
     fn send_output(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.held_until != 0 {
-            ready!(self.worker.server.keyspace.effects().log().poll_secured(cx, self.held_until));
+            let log = self.worker.server.keyspace.effects().log();
+            let own = if log.is_stuck() { self.session.log_position } else { u64::MAX };
+            ready!(log.poll_secured(cx, self.held_until.min(own)));
             self.held_until = 0;
         }
         let before = self.output.bytes();
