@@ -640,8 +640,8 @@ fn count(tally: &Tally, totals: &WorkerTotals) {
         totals.keyspace_hits.add(tally.hits.get() as u64);
         totals.keyspace_misses.add(tally.misses.get() as u64);
     }
-    if tally.dirty.get() > 0 {
-        totals.dirty.add(tally.dirty.get().into());
+    if tally.dirty() > 0 {
+        totals.dirty.add(tally.dirty().into());
     }
     if tally.expired.get() > 0 {
         totals.expired_keys.add(tally.expired.get() as u64);

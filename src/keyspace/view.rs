@@ -64,10 +64,32 @@ pub struct Tally {
     pub expired: Cell<u32>,
     /// Fields of hashes.
     pub expired_fields: Cell<u32>,
+    /// Changes to the data set, and [`UNLOGGED`]: in one word, so that views stay small.
+    dirty: Cell<u32>,
+}
+
+/// There were changes since a command was last logged.
+const UNLOGGED: u32 = 1 << 31;
+
+impl Tally {
     /// Changes to the data set, as `rdb_changes_since_last_save` counts them.
-    pub dirty: Cell<u32>,
-    /// How many of them were made when a command was last logged.
-    logged: Cell<u32>,
+    #[inline]
+    pub fn dirty(&self) -> u32 {
+        self.dirty.get() & !UNLOGGED
+    }
+
+    #[inline]
+    fn change(&self, changes: u32) {
+        if changes > 0 {
+            self.dirty.set(self.dirty().saturating_add(changes).min(UNLOGGED - 1) | UNLOGGED);
+        }
+    }
+
+    /// Whether the data set has changed since this was last asked.
+    #[inline]
+    fn take_changed(&self) -> bool {
+        self.dirty.replace(self.dirty()) & UNLOGGED != 0
+    }
 }
 
 fn bump(cell: &Cell<u32>) {
@@ -599,7 +621,7 @@ impl<'a> View<'a> {
     #[inline]
     pub fn changed(&self, changes: u64) {
         let changes = u32::try_from(changes).unwrap_or(u32::MAX);
-        self.tally.dirty.set(self.tally.dirty.get().saturating_add(changes));
+        self.tally.change(changes);
     }
 
     fn locked(&self, db: usize) -> impl Iterator<Item = &Guard<'a>> {

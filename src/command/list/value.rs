@@ -684,7 +684,7 @@ mod tests {
                 [((false, "quicklist"), 999), ((false, "listpack"), 240), ((true, "listpack"), 30)]
             );
             assert_eq!(pop(view, b"key", End::Head, sizes, |_| ()).unwrap(), Some(()));
-            assert_eq!((encoding(view), view.tally.dirty.get()), ("none", 1000));
+            assert_eq!((encoding(view), view.tally.dirty()), ("none", 1000));
             assert_eq!(pop(view, b"key", End::Head, sizes, |_| ()).unwrap(), None);
         });
     }

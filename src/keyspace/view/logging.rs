@@ -50,16 +50,9 @@ impl View<'_> {
         }
     }
 
-    /// Whether the data set has changed since this was last asked.
-    #[inline]
-    fn take_changed(&self) -> bool {
-        let dirty = self.tally.dirty.get();
-        self.tally.logged.replace(dirty) != dirty
-    }
-
     /// A command is done that is part of a unit, and these are its arguments.
     pub fn record<'r>(&self, count: usize, args: impl Iterator<Item = &'r [u8]>) {
-        let has_changed = self.take_changed();
+        let has_changed = self.tally.take_changed();
         if !has_changed && !self.news.has_rare() {
             return;
         }
@@ -83,7 +76,7 @@ impl View<'_> {
             self.record(count, args);
             return self.log_unit();
         }
-        let has_changed = self.take_changed();
+        let has_changed = self.tally.take_changed();
         if has_changed {
             let log = self.keyspace.effects.log();
             match encoded() {
@@ -96,7 +89,7 @@ impl View<'_> {
 
     /// What has happened so far is complete: logs it as it was stated. Returns whether anything was.
     pub fn log_unit(&self) -> bool {
-        self.take_changed();
+        self.tally.take_changed();
         if !self.is_logged() || !self.news.has_rare() {
             return false;
         }
