@@ -23,7 +23,7 @@ fn server(directory: &Path, more: &[&str]) -> Process {
 }
 
 fn info(client: &mut Client, field: &str) -> String {
-    let text = ask(client, &["INFO", "persistence"]);
+    let text = ask(client, &["INFO", "persistence", "memory"]);
     let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
     line.unwrap_or_else(|| panic!("no {field} in {text}")).trim().to_owned()
 }
@@ -306,4 +306,23 @@ fn flushall_gives_a_snapshot_up_and_flushdb_does_not() {
     await_saved(&mut client);
     let copy = server(directory.path(), &[]);
     assert_eq!(ask(&mut copy.connect(), &["DBSIZE"]), ":5000");
+}
+
+/// What is loaded counts like what was written, whichever threads have loaded it.
+#[test]
+fn memory_of_what_was_loaded_counts() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let used = |client: &mut Client| info(client, "used_memory").parse::<f64>().expect("a number");
+    let first = server(directory.path(), &[]);
+    let mut client = first.connect();
+    assert_eq!(ask(&mut client, &["DEBUG", "POPULATE", "100000"]), "+OK");
+    assert_eq!(ask(&mut client, &["SAVE"]), "+OK");
+    let before = used(&mut client);
+    client.send(&["SHUTDOWN", "NOSAVE"]);
+    assert!(first.wait().success());
+    let second = server(directory.path(), &[]);
+    let mut client = second.connect();
+    assert_eq!(ask(&mut client, &["DBSIZE"]), ":100000");
+    let after = used(&mut client);
+    assert!((after / before - 1.0).abs() < 0.2, "{before} bytes before, {after} after");
 }

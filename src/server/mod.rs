@@ -182,7 +182,12 @@ async fn serve(config: Config, config_file: Option<PathBuf>, log: Log, program: 
     server.persistence.begin_loading(0, unix_ms() / 1000);
     let mut loading = {
         let server = server.clone();
-        tokio::task::spawn_blocking(move || persist::start::load_data(&server, &log))
+        tokio::task::spawn_blocking(move || {
+            let is_loaded = persist::start::load_data(&server, &log);
+            // What this thread has read into memory counts, too, even if it is never used again.
+            memory::publish();
+            is_loaded
+        })
     };
     // Whoever connects while data is loaded is told so; but nobody needs to hear of what is done in a moment.
     let quickly = tokio::time::timeout(QUICK_LOADING, &mut loading).await;

@@ -14,6 +14,7 @@ use super::writer::Target;
 use super::{Aof, Phase, Running};
 use crate::keyspace::snapshot::{Cut, Sink, Snapshot};
 use crate::keyspace::unix_ms;
+use crate::memory;
 use crate::observe::process::error_text;
 use crate::persist::rdb::file::NewFile;
 use crate::persist::rdb::save::{Facts, Options, Saver};
@@ -91,8 +92,10 @@ pub fn begin(aof: &Arc<Aof>) -> Rewriting {
     aof.is_scheduled.store(false, Ordering::Relaxed);
     aof.rewrites.fetch_add(1, Ordering::Relaxed);
     let (own, is_snapshot) = (aof.clone(), aof.server.config.aof_use_rdb_preamble());
-    let spawned =
-        std::thread::Builder::new().name("aof-rewrite".into()).spawn(move || run(&own, is_snapshot));
+    let spawned = std::thread::Builder::new().name("aof-rewrite".into()).spawn(move || {
+        run(&own, is_snapshot);
+        memory::publish();
+    });
     match spawned {
         Ok(_) => Rewriting::Started,
         Err(error) => {

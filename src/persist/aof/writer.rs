@@ -15,6 +15,7 @@ use super::Aof;
 use crate::config::choice::AppendFsync;
 use crate::keyspace::log::Chunk;
 use crate::keyspace::unix_ms;
+use crate::memory;
 use std::fs::File;
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -153,6 +154,7 @@ impl Writer {
                 self.sync(policy);
             }
             self.aof.look_after();
+            memory::publish();
             if !written {
                 std::thread::park_timeout(RETRY_AFTER);
             } else if policy != AppendFsync::Always && bytes > 0 && bytes < LARGE_CHUNK_BYTES {
