@@ -567,7 +567,7 @@ impl Decoder<'_> {
         Token::String
     }
 
-    /// The character of `\uXXXX`, or of two such that are a surrogate pair.
+    /// The character of `\u` and four digits, or of two such that are a surrogate pair.
     fn unicode_escape(&mut self) -> Option<char> {
         let unit = |ahead: usize| {
             (ahead..ahead + 4).try_fold(0, |code, at| Some(code << 4 | (self.byte(at) as char).to_digit(16)?))
